@@ -1,1 +1,56 @@
-//! Testkit.
+//! The testkit: everything that Portcullis is tested against, and nothing of Portcullis itself.
+//!
+//! ```text
+//!   client ──> envoy (with the filter) ──> upstream        what arrived is what the tests assert
+//!                    └──> issuer                           discovery and keys, faulty on demand
+//! ```
+//!
+//! - [`realm`] and [`token`]: a realm's keys and the tokens it signs. No runtime, no network: unit tests and fuzz seeds use them too.
+//! - [`issuer`]: a realm served over HTTP in Keycloak's shape, with faults and counters.
+//! - [`upstream`]: the protected application, which tells what it was sent.
+//! - [`envoy`]: a real Envoy with a configuration from `/envoy`, rewritten for the test.
+//! - [`client`]: requests that a polite client would not send.
+//!
+//! Everything listens on an ephemeral port of 127.0.0.1, and ends when its value is dropped.
+
+pub mod client;
+pub mod envoy;
+pub mod issuer;
+pub mod key;
+pub mod realm;
+pub mod server;
+pub mod token;
+pub mod upstream;
+
+pub use client::Raw;
+pub use envoy::{Envoy, EnvoyConfig};
+pub use issuer::{Endpoint, Fault, Issuer, IssuerOptions};
+pub use jsonwebtoken::Algorithm;
+pub use realm::{Realm, RotateOptions};
+pub use token::TokenBuilder;
+pub use upstream::Upstream;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long anything in the testkit waits before it calls it a failure. No call hangs.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The root of the repository.
+///
+/// # Panics
+/// When the crate is not where the repository keeps it.
+pub fn repository() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().expect("the crate lies in the repository").to_path_buf()
+}
+
+/// Seconds since the epoch, as tokens count them.
+///
+/// # Panics
+/// When the clock is before 1970.
+#[expect(clippy::disallowed_methods, reason = "the tests live in real time; the crates under test may not")]
+pub fn now() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.expect("the clock is after 1970").as_secs()
+}

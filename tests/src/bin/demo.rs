@@ -1,0 +1,2 @@
+//! The demonstration: not written yet.
+fn main() {}

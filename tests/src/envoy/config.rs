@@ -1,0 +1,257 @@
+//! A configuration from `/envoy`, rewritten so that it runs on any machine beside any other.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Envoy, StartError, find_wasm};
+
+/// The file that a dynamic Envoy reads its listeners from.
+pub(super) const LISTENERS: &str = "listeners.json";
+
+const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+
+/// What Envoy will be started with.
+#[derive(Clone, Debug)]
+#[must_use = "a configuration does nothing before it is started"]
+pub struct EnvoyConfig {
+    yaml: Value,
+    concurrency: u32,
+    environment: Vec<(String, String)>,
+    log_level: String,
+    component_log_level: Option<String>,
+    dynamic: bool,
+}
+
+impl EnvoyConfig {
+    /// A file of `/envoy`, with every listener and the admin interface on any port of 127.0.0.1, and the filter from this machine.
+    ///
+    /// # Panics
+    /// When there is no such file, or it is no YAML.
+    pub fn file(name: &str) -> Self {
+        let path = crate::repository().join("envoy").join(name);
+        let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let yaml = serde_yaml_ng::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        Self::value(yaml)
+    }
+
+    /// A configuration of the test's own, treated as one from a file.
+    pub fn value(yaml: Value) -> Self {
+        let mut config = Self {
+            yaml,
+            concurrency: 1,
+            environment: Vec::new(),
+            log_level: "info".to_owned(),
+            component_log_level: None,
+            dynamic: false,
+        };
+        config.localise();
+        config
+    }
+
+    /// Sends a cluster to this address, in plain text.
+    ///
+    /// # Panics
+    /// When the configuration has no such cluster.
+    pub fn cluster(mut self, name: &str, addr: SocketAddr) -> Self {
+        let cluster =
+            items(&mut self.yaml, "/static_resources/clusters").iter_mut().find(|c| c["name"] == name);
+        let cluster = cluster.unwrap_or_else(|| panic!("the configuration has no cluster {name}"));
+        let cluster = cluster.as_object_mut().expect("a cluster is an object");
+        for member in ["transport_socket", "dns_lookup_family", "typed_dns_resolver_config", "cluster_type"] {
+            cluster.remove(member);
+        }
+        let address = json!({"address": addr.ip().to_string(), "port_value": addr.port()});
+        let endpoint = json!({"endpoint": {"address": {"socket_address": address}}});
+        cluster.insert("type".into(), "STATIC".into());
+        cluster.insert(
+            "load_assignment".into(),
+            json!({"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]}),
+        );
+        self
+    }
+
+    /// Replaces the plugin configuration by a `google.protobuf.Struct`.
+    pub fn plugin(self, configuration: Value) -> Self {
+        let mut any = json!({"@type": "type.googleapis.com/google.protobuf.Struct"});
+        any["value"] = configuration;
+        self.set_plugin(&any)
+    }
+
+    /// Replaces the plugin configuration by a `google.protobuf.StringValue`, JSON or not.
+    pub fn plugin_string(self, configuration: &str) -> Self {
+        self.set_plugin(&json!({
+            "@type": "type.googleapis.com/google.protobuf.StringValue", "value": configuration
+        }))
+    }
+
+    /// Changes the plugin configuration that is there.
+    ///
+    /// # Panics
+    /// When the configuration has no Wasm filter.
+    pub fn edit_plugin(mut self, edit: impl FnOnce(&mut Value)) -> Self {
+        let filter = wasm_filters(&mut self.yaml).into_iter().next();
+        let filter = filter.expect("the configuration has a Wasm filter");
+        edit(&mut filter["typed_config"]["config"]["configuration"]["value"]);
+        self
+    }
+
+    /// The plugin configuration, as the filter will read it.
+    ///
+    /// # Panics
+    /// When the configuration has no Wasm filter.
+    pub fn plugin_value(&self) -> Value {
+        let mut yaml = self.yaml.clone();
+        let filter = wasm_filters(&mut yaml).into_iter().next();
+        let filter = filter.expect("the configuration has a Wasm filter");
+        filter["typed_config"]["config"]["configuration"]["value"].take()
+    }
+
+    /// Takes the Wasm filter out, to test what is around it.
+    pub fn without_wasm(mut self) -> Self {
+        for manager in connection_managers(&mut self.yaml) {
+            items(manager, "/http_filters").retain(|filter| filter["typed_config"]["@type"] != WASM);
+        }
+        self
+    }
+
+    /// Changes the first HTTP connection manager: its path normalisation, its filters, its routes.
+    ///
+    /// # Panics
+    /// When the configuration has none.
+    pub fn edit_manager(mut self, edit: impl FnOnce(&mut Value)) -> Self {
+        let manager = connection_managers(&mut self.yaml).into_iter().next();
+        edit(manager.expect("the configuration has an HTTP connection manager"));
+        self
+    }
+
+    /// Changes anything.
+    pub fn edit(mut self, edit: impl FnOnce(&mut Value)) -> Self {
+        edit(&mut self.yaml);
+        self
+    }
+
+    /// How many workers there are; 1 unless told otherwise.
+    pub fn concurrency(mut self, workers: u32) -> Self {
+        self.concurrency = workers;
+        self
+    }
+
+    /// Sets a variable of Envoy's environment. The filter sees it only if its `vm_config` passes it on.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// `--log-level`; `info` unless told otherwise.
+    pub fn log_level(mut self, level: &str) -> Self {
+        level.clone_into(&mut self.log_level);
+        self
+    }
+
+    /// `--component-log-level`, say `wasm:debug,http:debug`.
+    pub fn component_log_level(mut self, levels: &str) -> Self {
+        self.component_log_level = Some(levels.to_owned());
+        self
+    }
+
+    /// The listener comes from a file that Envoy watches, so that [`Envoy::update_listener`] can replace it.
+    pub fn dynamic(mut self) -> Self {
+        self.dynamic = true;
+        self
+    }
+
+    /// Starts Envoy and waits until it listens.
+    pub async fn start(&self) -> Result<Envoy, StartError> {
+        Envoy::start(self).await
+    }
+
+    pub(super) fn is_dynamic(&self) -> bool {
+        self.dynamic
+    }
+
+    pub(super) fn needs_wasm(&self) -> bool {
+        !wasm_filters(&mut self.yaml.clone()).is_empty()
+    }
+
+    pub(super) fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    pub(super) fn arguments(&self) -> Vec<String> {
+        let concurrency = self.concurrency.to_string();
+        let mut arguments =
+            vec!["--concurrency".to_owned(), concurrency, "--log-level".to_owned(), self.log_level.clone()];
+        if let Some(levels) = &self.component_log_level {
+            arguments.extend(["--component-log-level".to_owned(), levels.clone()]);
+        }
+        arguments
+    }
+
+    /// What Envoy reads at its start; a dynamic one finds its listeners in `directory`.
+    pub(super) fn bootstrap(&self, directory: &Path) -> Value {
+        let mut bootstrap = self.yaml.clone();
+        if self.dynamic {
+            items(&mut bootstrap, "/static_resources/listeners").clear();
+            let source = json!({"path": directory.join(LISTENERS), "watched_directory": {"path": directory}});
+            bootstrap["dynamic_resources"]["lds_config"] =
+                json!({"resource_api_version": "V3", "path_config_source": source});
+        }
+        bootstrap
+    }
+
+    /// The listeners as resources of their own.
+    pub(super) fn listeners(&self) -> Vec<Value> {
+        let listeners = self.yaml.pointer("/static_resources/listeners").and_then(Value::as_array);
+        let mut listeners = listeners.cloned().unwrap_or_default();
+        for listener in &mut listeners {
+            listener["@type"] = "type.googleapis.com/envoy.config.listener.v3.Listener".into();
+        }
+        listeners
+    }
+
+    fn set_plugin(mut self, any: &Value) -> Self {
+        for filter in wasm_filters(&mut self.yaml) {
+            filter["typed_config"]["config"]["configuration"] = any.clone();
+        }
+        self
+    }
+
+    fn localise(&mut self) {
+        let anywhere = json!({"socket_address": {"address": "127.0.0.1", "port_value": 0}});
+        self.yaml["admin"] = json!({ "address": anywhere });
+        for listener in items(&mut self.yaml, "/static_resources/listeners") {
+            listener["address"] = anywhere.clone();
+        }
+        for filter in wasm_filters(&mut self.yaml) {
+            // A missing filter is reported when Envoy starts; until then any name will do.
+            let wasm = find_wasm().unwrap_or_else(|_| "portcullis.wasm".into());
+            filter["typed_config"]["config"]["vm_config"]["code"] = json!({"local": {"filename": wasm}});
+        }
+    }
+}
+
+fn items<'a>(value: &'a mut Value, pointer: &str) -> &'a mut Vec<Value> {
+    let array = value.pointer_mut(pointer).and_then(Value::as_array_mut);
+    array.unwrap_or_else(|| panic!("the configuration has no list at {pointer}"))
+}
+
+/// Every HTTP connection manager.
+fn connection_managers(yaml: &mut Value) -> Vec<&mut Value> {
+    let chains =
+        items(yaml, "/static_resources/listeners").iter_mut().flat_map(|l| items(l, "/filter_chains"));
+    let filters = chains.flat_map(|chain| items(chain, "/filters"));
+    let managers = filters.filter(|filter| {
+        let kind = filter["typed_config"]["@type"].as_str().unwrap_or_default();
+        kind.ends_with(".HttpConnectionManager")
+    });
+    managers.map(|filter| &mut filter["typed_config"]).collect()
+}
+
+/// Every HTTP filter that is a Wasm plugin.
+fn wasm_filters(yaml: &mut Value) -> Vec<&mut Value> {
+    let filters = connection_managers(yaml).into_iter().flat_map(|manager| items(manager, "/http_filters"));
+    filters.filter(|filter| filter["typed_config"]["@type"] == WASM).collect()
+}
