@@ -1,1 +1,7 @@
-//! End-to-end suites against a real Envoy.
+//! The filter in a real Envoy, between an issuer and an upstream of the testkit. One module a subject.
+//!
+//! The tests say what a client and the upstream see: HTTP, the log, the metrics, and nothing of the filter's inside. Without Envoy or the
+//! built filter they are skipped, loudly; with `CI` set that is a failure.
+
+mod smoke;
+mod support;

@@ -270,6 +270,11 @@ fn log(directory: &Path) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// What a test with the filter in Envoy needs and does not bring along; the error tells how to get it.
+pub fn prerequisites() -> Result<(), String> {
+    find_envoy().and(find_wasm()).map(drop)
+}
+
 /// The Envoy to test with.
 pub fn find_envoy() -> Result<PathBuf, String> {
     let tools = crate::repository().join(".tools");
@@ -278,7 +283,9 @@ pub fn find_envoy() -> Result<PathBuf, String> {
 
 /// The filter to test.
 pub fn find_wasm() -> Result<PathBuf, String> {
-    let target = crate::repository().join("target");
+    let root = crate::repository();
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |own| root.join(own));
     find("the filter", "PORTCULLIS_WASM", &[target.join("wasm32-wasip1/release/portcullis.wasm")])
 }
 

@@ -10,6 +10,7 @@
 //! - [`upstream`]: the protected application, which tells what it was sent.
 //! - [`envoy`]: a real Envoy with a configuration from `/envoy`, rewritten for the test.
 //! - [`client`]: requests that a polite client would not send.
+//! - [`world`]: all of them together.
 //!
 //! Everything listens on an ephemeral port of 127.0.0.1, and ends when its value is dropped.
 
@@ -21,6 +22,7 @@ pub mod realm;
 pub mod server;
 pub mod token;
 pub mod upstream;
+pub mod world;
 
 pub use client::Raw;
 pub use envoy::{Envoy, EnvoyConfig};
@@ -29,6 +31,7 @@ pub use jsonwebtoken::Algorithm;
 pub use realm::{Realm, RotateOptions};
 pub use token::TokenBuilder;
 pub use upstream::Upstream;
+pub use world::{Stage, World};
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -73,6 +73,12 @@ impl EnvoyConfig {
         self
     }
 
+    /// Whether there is such a cluster.
+    pub fn has_cluster(&self, name: &str) -> bool {
+        let clusters = self.yaml.pointer("/static_resources/clusters").and_then(Value::as_array);
+        clusters.is_some_and(|clusters| clusters.iter().any(|cluster| cluster["name"] == name))
+    }
+
     /// Replaces the plugin configuration by a `google.protobuf.Struct`.
     pub fn plugin(self, configuration: Value) -> Self {
         let mut any = json!({"@type": "type.googleapis.com/google.protobuf.Struct"});
