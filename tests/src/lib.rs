@@ -5,7 +5,8 @@
 //!                    └──> issuer                           discovery and keys, faulty on demand
 //! ```
 //!
-//! - [`realm`] and [`token`]: a realm's keys and the tokens it signs. No runtime, no network: unit tests and fuzz seeds use them too.
+//! - [`realm`] and [`token`]: a realm's keys and the tokens it signs. No runtime, no network: unit tests and fuzz seeds
+//!   use them too, in WebAssembly as well.
 //! - [`issuer`]: a realm served over HTTP in Keycloak's shape, with faults and counters.
 //! - [`upstream`]: the protected application, which tells what it was sent.
 //! - [`envoy`]: a real Envoy with a configuration from `/envoy`, rewritten for the test.
@@ -14,24 +15,35 @@
 //!
 //! Everything listens on an ephemeral port of 127.0.0.1, and ends when its value is dropped.
 
-pub mod client;
-pub mod envoy;
-pub mod issuer;
 pub mod key;
 pub mod realm;
-pub mod server;
 pub mod token;
+
+#[cfg(not(target_family = "wasm"))]
+pub mod client;
+#[cfg(not(target_family = "wasm"))]
+pub mod envoy;
+#[cfg(not(target_family = "wasm"))]
+pub mod issuer;
+#[cfg(not(target_family = "wasm"))]
+mod server;
+#[cfg(not(target_family = "wasm"))]
 pub mod upstream;
+#[cfg(not(target_family = "wasm"))]
 pub mod world;
 
-pub use client::Raw;
-pub use envoy::{Envoy, EnvoyConfig};
-pub use issuer::{Endpoint, Fault, Issuer, IssuerOptions};
 pub use jsonwebtoken::Algorithm;
 pub use realm::{Realm, RotateOptions};
 pub use token::TokenBuilder;
-pub use upstream::Upstream;
-pub use world::{Stage, World};
+
+#[cfg(not(target_family = "wasm"))]
+pub use crate::{
+    client::Raw,
+    envoy::{Envoy, EnvoyConfig},
+    issuer::{Endpoint, Fault, Issuer, IssuerOptions},
+    upstream::Upstream,
+    world::{Stage, World},
+};
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
