@@ -2,7 +2,7 @@
 # Sourced by every script here: where the repository is, how progress looks, what happens when something is missing.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cd "$root"
+cd "$root" || exit
 export PATH="$root/.tools/bin:$PATH"
 export ENVOY_BIN="${ENVOY_BIN:-$root/.tools/bin/envoy}"
 
@@ -18,7 +18,9 @@ need() {
   local command=$1
   shift
   command -v "$command" >/dev/null && return
-  [[ $EUID == 0 ]] && command -v apt-get >/dev/null || missing "$command; install it (Debian: apt-get install $*)"
+  if [[ $EUID != 0 ]] || ! command -v apt-get >/dev/null; then
+    missing "$command; install it (Debian: apt-get install $*)"
+  fi
   say "apt-get install $*"
   { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"; } >/dev/null ||
     missing "$command; apt-get could not install $*"
@@ -34,7 +36,7 @@ need_rust() {
 need_target() {
   need_rust
   command -v rustup >/dev/null || missing "rustup, to find the target $1"
-  rustup target list --installed | grep -qx "$1" && return
+  grep -qx "$1" <<<"$(rustup target list --installed)" && return
   say "rustup target add $1"
   rustup target add "$1" || missing "the Rust target $1; rustup could not add it"
 }

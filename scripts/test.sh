@@ -26,6 +26,7 @@ describe() {
 stage_format() {
   need_component rustfmt cargo fmt --version
   cargo fmt --all --check
+  [[ ! -e filter/fuzz/Cargo.toml ]] || cargo fmt --manifest-path filter/fuzz/Cargo.toml --check # not in the workspace
 }
 
 stage_clippy() {
@@ -50,12 +51,12 @@ stage_advisories() {
 stage_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps; }
 
 # Cargo calls it a success when no test ran.
-at_least_one() {
-  tee "$log"
-  grep -q '^test result: ok\. [1-9]' "$log" || die "no test ran"
-}
+some_test_ran() { grep -q '^test result: ok\. [1-9]' "$log" || die "no test ran"; }
 
-stage_unit() { cargo test --locked -p portcullis-core | at_least_one; }
+stage_unit() {
+  cargo test --locked -p portcullis-core | tee "$log"
+  some_test_ran
+}
 
 # The target that ships, under Node's own WASI: the same #[test] functions, with 32-bit usize and WASI's clock and entropy.
 # A panic ends the whole run there, so the output of a test is shown as it comes.
@@ -63,14 +64,15 @@ stage_wasm() {
   need node nodejs
   need_target wasm32-wasip1
   CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings $root/scripts/wasi-run.mjs" RUST_TEST_NOCAPTURE=1 \
-    cargo test --locked -p portcullis-core --lib --target wasm32-wasip1 | at_least_one
+    cargo test --locked -p portcullis-core --lib --target wasm32-wasip1 | tee "$log"
+  some_test_ran
 }
 
 stage_fuzz() {
   need_rust
   need c++ g++
   command -v rustup >/dev/null || missing "rustup, to find a nightly toolchain"
-  if ! rustup toolchain list | grep -q '^nightly'; then
+  if ! grep -q '^nightly' <<<"$(rustup toolchain list)"; then
     say "rustup toolchain install nightly"
     rustup toolchain install nightly --profile minimal || missing "a nightly toolchain, which libFuzzer needs"
   fi
@@ -120,7 +122,7 @@ for stage in "${stages[@]}"; do
   else
     # Not in a condition: there, bash would go on after a command that failed.
     set +e
-    (set -e && "stage_$stage") </dev/null
+    (set -e; "stage_$stage") </dev/null
     status=$?
     set -e
   fi

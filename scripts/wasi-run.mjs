@@ -8,4 +8,10 @@ const env = { RUST_BACKTRACE, RUST_TEST_NOCAPTURE };
 const wasi = new WASI({ version: "preview1", args: [file, ...args], env, returnOnExit: true });
 const module = new WebAssembly.Module(readFileSync(file));
 const instance = new WebAssembly.Instance(module, { wasi_snapshot_preview1: wasi.wasiImport });
-process.exitCode = wasi.start(instance);
+try {
+  process.exitCode = wasi.start(instance);
+} catch (trap) {
+  // Rust has said already what panicked and where.
+  console.error(`${file}: ${trap.message}`);
+  process.exitCode = 101;
+}

@@ -1,4 +1,5 @@
-// wasm-check.mjs MODULE LIMIT PATH...: the module is small enough, imports only what Envoy offers, and contains none of the paths.
+// wasm-check.mjs MODULE LIMIT PATH...: the module is small enough, is a Proxy-Wasm filter, imports only what Envoy offers,
+// and contains none of the paths.
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 
@@ -8,10 +9,15 @@ const problems = [];
 
 if (bytes.length > Number(limit)) problems.push(`${bytes.length} bytes, and ${limit} are allowed`);
 
-const imports = WebAssembly.Module.imports(new WebAssembly.Module(bytes));
-for (const { module, name } of imports) {
-  const offered = module === "wasi_snapshot_preview1" || (module === "env" && name.startsWith("proxy_"));
-  if (!offered) problems.push(`it imports ${module}.${name}, which Envoy does not offer`);
+const module = new WebAssembly.Module(bytes);
+const imports = WebAssembly.Module.imports(module);
+for (const { module: from, name } of imports) {
+  const offered = from === "wasi_snapshot_preview1" || (from === "env" && name.startsWith("proxy_"));
+  if (!offered) problems.push(`it imports ${from}.${name}, which Envoy does not offer`);
+}
+
+if (!WebAssembly.Module.exports(module).some(({ name }) => name.startsWith("proxy_abi_version_"))) {
+  problems.push("it exports no Proxy-Wasm ABI version, so it is no filter");
 }
 
 for (const path of new Set(paths)) {
