@@ -79,7 +79,8 @@ impl EnvoyConfig {
         clusters.is_some_and(|clusters| clusters.iter().any(|cluster| cluster["name"] == name))
     }
 
-    /// Replaces the plugin configuration by a `google.protobuf.Struct`.
+    /// Replaces the plugin configuration by a `google.protobuf.Struct`. Envoy 1.40 hands that to the filter in protobuf's binary form, not
+    /// as the JSON that its documentation promises.
     pub fn plugin(self, configuration: Value) -> Self {
         let mut any = json!({"@type": "type.googleapis.com/google.protobuf.Struct"});
         any["value"] = configuration;
@@ -142,6 +143,15 @@ impl EnvoyConfig {
     /// How many workers there are; 1 unless told otherwise.
     pub fn concurrency(mut self, workers: u32) -> Self {
         self.concurrency = workers;
+        self
+    }
+
+    /// Sets a variable of the filter's environment, as an operator's `vm_config.environment_variables` would.
+    pub fn vm_env(mut self, name: &str, value: &str) -> Self {
+        for filter in wasm_filters(&mut self.yaml) {
+            filter["typed_config"]["config"]["vm_config"]["environment_variables"]["key_values"][name] =
+                value.into();
+        }
         self
     }
 

@@ -1,9 +1,12 @@
 //! Without the filter: what is tested here is the launcher. Needs an Envoy.
 
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
 
 use super::{EnvoyConfig, find_envoy};
-use crate::client::Raw;
+use crate::client::{Raw, websocket};
 use crate::upstream::Upstream;
 
 /// Says loudly what is skipped on a laptop without Envoy; in CI that is a failure.
@@ -108,4 +111,24 @@ async fn a_listener_is_replaced_or_kept() {
 
     envoy.update_listener(&config.edit_manager(answer(410))).await.unwrap();
     assert_eq!(status(&envoy).await, 410);
+}
+
+#[tokio::test]
+async fn a_websocket_outlives_the_timeouts_where_its_route_says_so() {
+    if !have_envoy() {
+        return;
+    }
+    let (_upstream, config) = plain().await;
+    let config = config.edit_manager(|manager| {
+        manager["request_timeout"] = json!("0.5s");
+        manager["stream_idle_timeout"] = json!("0.5s");
+    });
+    let envoy = config.start().await.unwrap();
+    for (path, lives) in [("/ws/events", true), ("/elsewhere", false)] {
+        let mut socket = websocket(envoy.addr(), "selfcare.csp.com", path, &[]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let sent = socket.send("still there?".into()).await;
+        let echoed = matches!(socket.next().await, Some(Ok(message)) if message.is_text());
+        assert_eq!(sent.is_ok() && echoed, lives, "{path}");
+    }
 }
