@@ -1,1 +1,62 @@
-//! Core.
+//! Portcullis decides here, without I/O: no host, no clock, no random source is named in this crate.
+//!
+//! The modules stand in the order in which a request meets them. `config` is what the operator writes and
+//! `filter` what it becomes; a request then passes `request`, `identity` (what the client says about itself
+//! is cut), `site`, `rule`, `credential`, `jose` and `keys` (is the token genuine), `token` (is it for us),
+//! `authz` (may its bearer do this) and `identity` again (what the upstream is told). `exchange` is that
+//! list as a state machine, and `reply` the table of refusals.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::as_conversions,
+        clippy::todo,
+        clippy::dbg_macro
+    )
+)]
+
+pub mod config;
+mod filter;
+
+mod authority;
+mod path;
+mod request;
+
+mod pattern;
+mod rule;
+mod site;
+
+mod credential;
+mod legacy;
+
+mod jose;
+mod json;
+mod keys;
+
+mod keycloak;
+mod token;
+
+mod authz;
+mod identity;
+
+mod exchange;
+mod reply;
+
+mod error;
+mod time;
+
+pub use authz::Authorized;
+pub use error::{ConfigError, KeyError, RequestError, TokenError};
+pub use exchange::{Decision, Exchange, Ground, Input, Need, Permit, Refusal, Step};
+pub use filter::{Filter, Limits, RealmId};
+pub use identity::HeaderEdits;
+pub use keys::{KeyAnswer, KeyCall, KeyEvent, KeyStore};
+pub use reply::{Denial, LocalReply};
+pub use request::Header;
+pub use time::{Env, Monotonic, UnixTime};

@@ -1,0 +1,109 @@
+//! What a client presents to be let in: one bearer token (RFC 6750 section 2.1), or nothing.
+
+use crate::request::{Header, Request, values};
+
+/// The credential of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Credential<'h> {
+    /// No `Authorization`, or one of another scheme than Bearer.
+    None,
+    /// One token, unread.
+    Bearer(&'h str),
+    /// A `Bearer` without a token that could be read.
+    Malformed,
+    /// More than one credential: the upstream might believe the other one.
+    Ambiguous,
+}
+
+impl<'h> Credential<'h> {
+    /// Reads `Authorization`, and looks whether the query brings a token as well (RFC 6750 section 2.3),
+    /// which alone counts for nothing.
+    pub(crate) fn find(headers: &'h [Header], request: &Request<'_>) -> Self {
+        let mut fields = values(headers, "authorization");
+        let (Some(value), None) = (fields.next(), fields.next()) else {
+            let any = values(headers, "authorization").next().is_some();
+            return if any { Self::Ambiguous } else { Self::None };
+        };
+        match Self::read(value) {
+            Self::Bearer(_) if request.has_parameter("access_token") => Self::Ambiguous,
+            credential => credential,
+        }
+    }
+
+    /// Reads the value of one `Authorization` field. The scheme's case does not matter; one space
+    /// separates it from the token.
+    fn read(value: &'h [u8]) -> Self {
+        // Envoy, and others before it, may have joined two fields with a comma.
+        if value.split(|byte| *byte == b',').skip(1).any(is_bearer) {
+            return Self::Ambiguous;
+        }
+        if !is_bearer(value) {
+            return Self::None;
+        }
+        let token = value.get(SCHEME.len()..).unwrap_or_default();
+        let Some((b' ', token)) = token.split_first() else { return Self::Malformed };
+        match std::str::from_utf8(token) {
+            Ok(token) if !token.is_empty() && token.bytes().all(is_token_byte) => Self::Bearer(token),
+            Ok(token) if token.trim().contains([' ', '\t', ',']) => Self::Ambiguous,
+            _ => Self::Malformed,
+        }
+    }
+}
+
+const SCHEME: &[u8] = b"bearer";
+
+fn is_bearer(value: &[u8]) -> bool {
+    let value = value.trim_ascii_start();
+    let scheme = value.get(..SCHEME.len()).is_some_and(|start| start.eq_ignore_ascii_case(SCHEME));
+    scheme && value.get(SCHEME.len()).is_none_or(u8::is_ascii_whitespace)
+}
+
+/// `token68` of RFC 9110 section 11.2. Only base64url and dots will parse; the rest is told apart later.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(value: &str, expect: Credential<'_>) {
+        assert_eq!(Credential::read(value.as_bytes()), expect, "{value:?}");
+    }
+
+    #[test]
+    fn one_bearer_token() {
+        for scheme in ["Bearer", "bearer", "BEARER", "bEaReR"] {
+            check(&format!("{scheme} a.b.c"), Credential::Bearer("a.b.c"));
+        }
+    }
+
+    #[test]
+    fn other_schemes_are_no_credential() {
+        for value in
+            ["", "Basic dTpw", "Negotiate YII=", "DPoP a.b.c", "Bearera.b.c", "Bear a", "Digest a=\"b\", c=d"]
+        {
+            check(value, Credential::None);
+        }
+    }
+
+    #[test]
+    fn bearers_that_cannot_be_read() {
+        for value in
+            ["Bearer", "Bearer ", "Bearer  a", "Bearer\ta", "Bearer \ta", "Bearer a\u{e4}", "Bearer \"a\""]
+        {
+            check(value, Credential::Malformed);
+        }
+        assert_eq!(Credential::read(b"Bearer \xff"), Credential::Malformed);
+    }
+
+    #[test]
+    fn two_credentials() {
+        for value in
+            ["Bearer a,Bearer b", "Bearer a, bearer b", "Bearer a b", "Basic x, Bearer a", "Bearer a,b"]
+        {
+            check(value, Credential::Ambiguous);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What can be wrong at each stage. A stage has one small enum; they meet only in [`crate::reply::Denial`].
+
+use std::fmt;
+
+/// A configuration that is refused, with the place and the mend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Path of the field, `sites[1].rules[0].path`; empty where the document itself is wrong.
+    pub path: String,
+    /// What is wrong and what would be right.
+    pub problem: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(path: impl fmt::Display, problem: impl fmt::Display) -> Self {
+        Self { path: path.to_string(), problem: problem.to_string() }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() {
+            f.write_str(&self.problem)
+        } else {
+            write!(f, "{}: {}", self.path, self.problem)
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// A request that cannot be judged because it can be read in two ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// All header fields together are longer than `limits.max_head_bytes`.
+    #[error("head too large")]
+    HeadTooLarge,
+    /// `:authority`, `:method` or `:path` is absent or repeated.
+    #[error("pseudo header absent or repeated")]
+    PseudoHeader,
+    /// The authority is no host with an optional port, or `host` says another one.
+    #[error("bad authority")]
+    Authority,
+    /// The path is no path in a form that every upstream reads alike.
+    #[error("ambiguous path")]
+    Path,
+}
+
+/// An access token that is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Longer than `limits.max_token_bytes`.
+    #[error("token too large")]
+    TooLarge,
+    /// No compact JWS of JSON objects, or a member named twice.
+    #[error("malformed token")]
+    Malformed,
+    /// The header has a member that is not supported (`crit`, `jwk`, `zip`, ...).
+    #[error("header member not supported")]
+    HeaderMember,
+    /// No algorithm of the realm, or not the key's.
+    #[error("algorithm not allowed")]
+    Algorithm,
+    /// The header's `typ` is not an access token's.
+    #[error("header typ is no access token's")]
+    HeaderType,
+    /// No `kid`, or one that cannot be a key id.
+    #[error("bad kid")]
+    KeyId,
+    /// No key of the realm has this `kid`.
+    #[error("unknown kid")]
+    UnknownKey,
+    /// The signature does not hold.
+    #[error("bad signature")]
+    Signature,
+    /// The payload's `typ` is not `Bearer`.
+    #[error("payload typ is not Bearer")]
+    PayloadType,
+    /// `cnf`: bound to a key whose proof is not checked here (RFC 7800).
+    #[error("sender-constrained token")]
+    Confirmation,
+    /// `iss` is not the realm's issuer.
+    #[error("wrong issuer")]
+    Issuer,
+    /// `iss` is the issuer of another realm of this configuration.
+    #[error("issuer of another realm")]
+    OtherRealm,
+    /// `aud` names none of the realm's audiences.
+    #[error("wrong audience")]
+    Audience,
+    /// `azp` is none of the realm's clients.
+    #[error("client not allowed")]
+    Client,
+    /// `exp` is absent or no time.
+    #[error("no exp")]
+    NoExpiry,
+    /// `exp` has passed.
+    #[error("expired")]
+    Expired,
+    /// `nbf` lies ahead, or is no time.
+    #[error("not yet valid")]
+    NotYetValid,
+    /// `iat` is absent, no time, or lies ahead.
+    #[error("bad iat")]
+    IssuedAt,
+    /// `exp - iat` is over the realm's `max_token_lifetime`.
+    #[error("lifetime too long")]
+    Lifetime,
+    /// `sub` is there and is no short string of printable characters.
+    #[error("bad sub")]
+    Subject,
+    /// A claim that goes into a header holds a control character.
+    #[error("control character in a claim")]
+    ClaimControl,
+    /// A claim that goes into a header is longer than `identity.max_value_bytes`.
+    #[error("claim too long for a header")]
+    ClaimTooLong,
+}
+
+impl TokenError {
+    /// The reason in logs and metrics.
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::TooLarge => "token_too_large",
+            Self::Malformed => "token_malformed",
+            Self::HeaderMember => "token_header_member",
+            Self::Algorithm => "token_algorithm",
+            Self::HeaderType => "token_header_typ",
+            Self::KeyId => "token_kid",
+            Self::UnknownKey => "token_unknown_kid",
+            Self::Signature => "token_signature",
+            Self::PayloadType => "token_typ",
+            Self::Confirmation => "token_cnf",
+            Self::Issuer => "token_issuer",
+            Self::OtherRealm => "token_other_realm",
+            Self::Audience => "token_audience",
+            Self::Client => "token_client",
+            Self::NoExpiry => "token_no_exp",
+            Self::Expired => "token_expired",
+            Self::NotYetValid => "token_not_yet_valid",
+            Self::IssuedAt => "token_iat",
+            Self::Lifetime => "token_lifetime",
+            Self::Subject => "token_subject",
+            Self::ClaimControl => "claim_control",
+            Self::ClaimTooLong => "claim_too_long",
+        }
+    }
+}
+
+/// A call to Keycloak that brought no keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// Refused, reset, timed out, or answered 5xx.
+    #[error("unreachable")]
+    Unreachable,
+    /// Answered, but not with status 200.
+    #[error("unexpected status")]
+    Status,
+    /// The body is larger than `limits.max_jwks_bytes`.
+    #[error("answer too large")]
+    TooLarge,
+    /// The discovery document is none, or names no usable `jwks_uri`.
+    #[error("no discovery document")]
+    Discovery,
+    /// The discovery document is another issuer's.
+    #[error("discovery names another issuer")]
+    Issuer,
+    /// No JWK Set, or one without a key that fits.
+    #[error("no usable key in the JWK Set")]
+    KeySet,
+}
+
+impl KeyError {
+    /// The result in metrics.
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Status => "status",
+            Self::TooLarge => "too_large",
+            Self::Discovery => "discovery",
+            Self::Issuer => "issuer",
+            Self::KeySet => "key_set",
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! One request's state machine. It reads like the list in `ARCHITECTURE.md`; every step that refuses does so
+//! with a [`Denial`], and the only way to the upstream is a [`Permit`].
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::authz::{self, authorize};
+use crate::credential::Credential;
+use crate::error::TokenError;
+use crate::filter::{Filter, RealmId};
+use crate::identity::{HeaderEdits, IdentityPolicy};
+use crate::jose::claims::Claims;
+use crate::jose::jws::Jws;
+use crate::keys::{KeyStore, Lookup};
+use crate::legacy;
+use crate::reply::{Audience, Denial, LocalReply, render};
+use crate::request::{self, Header, Request};
+use crate::rule::{Access, Rule};
+use crate::site::Site;
+use crate::time::Env;
+use crate::token::AccessToken;
+
+/// A request that waits for something.
+#[derive(Debug)]
+pub struct Exchange {
+    site: Arc<Site>,
+    rule: Arc<Rule>,
+    edits: HeaderEdits,
+    token: String,
+    audience: Audience,
+}
+
+/// What comes next.
+#[derive(Debug)]
+pub enum Step {
+    /// The request is decided.
+    Done(Decision),
+    /// The request waits, and is resumed when the need is met.
+    Wait(Exchange, Need),
+}
+
+/// What a request waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// The keys of a realm, because of a key id that is not among them.
+    Keys(RealmId, String),
+}
+
+/// Why a request that waited is resumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The keys of its realm were fetched, or could not be.
+    KeysChanged,
+    /// It has waited for as long as it may.
+    Deadline,
+    /// It cannot wait: too many do.
+    Overflow,
+}
+
+/// The end of a request's judgement.
+#[derive(Debug)]
+pub enum Decision {
+    /// To the upstream, with these changes.
+    Forward {
+        /// Changes to the request's headers.
+        request: HeaderEdits,
+        /// Who let it pass.
+        permit: Permit,
+    },
+    /// Back to the client.
+    Reply {
+        /// The answer.
+        reply: LocalReply,
+        /// For the log and the metrics.
+        refusal: Refusal,
+    },
+}
+
+/// Why a request may pass. Made in this module only.
+#[derive(Debug)]
+pub struct Permit {
+    /// Realm of the site.
+    pub realm: String,
+    /// Name of the rule that let it pass.
+    pub rule: String,
+    /// On what ground.
+    pub ground: Ground,
+}
+
+/// On what ground a request passes.
+#[derive(Debug)]
+pub enum Ground {
+    /// The rule is public.
+    Public,
+    /// The rule leaves the judgement to PortaBilling.
+    Legacy,
+    /// An accepted token fulfils the rule's requirement.
+    Token(authz::Authorized),
+}
+
+/// What is recorded of a refusal: never a token, a cookie or a query.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Realm of the site; `None` where no site was found.
+    pub realm: Option<String>,
+    /// Rule that refused, where one matched.
+    pub rule: Option<String>,
+    /// Why.
+    pub denial: Denial,
+    /// `sub` of the token, only if the token was accepted.
+    pub subject: Option<String>,
+    /// Envoy's request id.
+    pub request_id: Option<String>,
+}
+
+impl Exchange {
+    /// Judges a request by its head. `source` is the client's address, where the host knows it.
+    pub fn start(
+        filter: &Filter,
+        keys: &KeyStore,
+        env: Env,
+        headers: &[Header],
+        source: Option<IpAddr>,
+    ) -> Step {
+        let edits = filter.identity().strip(headers);
+        let site = request::host(headers).ok().and_then(|host| filter.sites().select(&host).cloned());
+        let audience =
+            || Audience::of(headers, site.as_ref().map(|site| (site.realm.name.as_str(), site.error_format)));
+        let refuse = |rule: Option<&Rule>, denial| refuse(audience(), rule, None, denial);
+
+        let request = match Request::parse(headers, filter.limits().max_head_bytes) {
+            Ok(request) => request,
+            Err(error) => return refuse(None, Denial::BadRequest(error)),
+        };
+        let Some(site) = &site else { return refuse(None, Denial::UnknownHost) };
+        let Some(rule) = site.rules.select(request.method, &request.path) else {
+            return refuse(None, Denial::NoRule);
+        };
+        let credential = Credential::find(headers, &request);
+        match &rule.access {
+            Access::Public => forward(site, rule, IdentityPolicy::anonymous(edits), Ground::Public),
+            Access::Legacy => match legacy::admit(filter.legacy(), &request, credential, source) {
+                Ok(()) => forward(site, rule, edits, Ground::Legacy),
+                Err(denial) => refuse(Some(rule), denial),
+            },
+            Access::Require(_) => match credential {
+                Credential::None => refuse(Some(rule), Denial::NoCredential),
+                Credential::Malformed => refuse(Some(rule), Denial::MalformedCredential),
+                Credential::Ambiguous => refuse(Some(rule), Denial::AmbiguousCredential),
+                Credential::Bearer(token) => {
+                    let exchange = Self {
+                        site: Arc::clone(site),
+                        rule: Arc::clone(rule),
+                        edits,
+                        token: token.to_owned(),
+                        audience: audience(),
+                    };
+                    exchange.present(filter, keys, env)
+                }
+            },
+        }
+    }
+
+    /// Goes on with a request that waited.
+    pub fn resume(self, filter: &Filter, keys: &KeyStore, env: Env, input: Input) -> Step {
+        match input {
+            Input::Overflow => self.refuse(None, Denial::TooManyWaiting),
+            Input::KeysChanged => self.present(filter, keys, env),
+            // The keys may have come with the same tick.
+            Input::Deadline => match self.present(filter, keys, env) {
+                Step::Wait(exchange, _) => exchange.refuse(None, Denial::WaitedTooLong),
+                done @ Step::Done(_) => done,
+            },
+        }
+    }
+
+    /// Presents the token to the realm: from its bytes to a decision, or to a wait for keys.
+    fn present(self, filter: &Filter, keys: &KeyStore, env: Env) -> Step {
+        let realm = Arc::clone(&self.site.realm);
+        let Access::Require(requirement) = &self.rule.access else {
+            return self.refuse(None, Denial::NoRule);
+        };
+        let claims = match self.verify(filter, keys, env) {
+            Ok(Verification::Claims(claims)) => claims,
+            Ok(Verification::Unknown(kid)) => return Step::Wait(self, Need::Keys(realm.id, kid)),
+            Err(denial) => return self.refuse(None, denial),
+        };
+        let token = match AccessToken::accept(claims, &realm, env.now) {
+            Ok(token) => token,
+            Err(error) => return self.refuse(None, Denial::Token(error)),
+        };
+        let subject = token.subject().map(str::to_owned);
+        let permit = match authorize(&token, requirement, env.now, realm.clock_skew) {
+            Ok(permit) => permit,
+            Err(denial) => return self.refuse(subject, denial),
+        };
+        match filter.identity().identify(self.edits.clone(), &token, &realm) {
+            Ok(edits) => forward(&self.site, &self.rule, edits, Ground::Token(permit)),
+            Err(denial) => self.refuse(subject, denial),
+        }
+    }
+
+    /// Size, shape, header, algorithm, key, signature: cheap checks first, and no fetch for a token that
+    /// could not be accepted with any key.
+    fn verify(&self, filter: &Filter, keys: &KeyStore, env: Env) -> Result<Verification, Denial> {
+        let realm = &self.site.realm;
+        if self.token.len() > filter.limits().max_token_bytes {
+            return Err(Denial::Token(TokenError::TooLarge));
+        }
+        let jws = Jws::parse(&self.token).map_err(Denial::Token)?;
+        jws.expect_access_token().map_err(Denial::Token)?;
+        if !realm.algorithms.contains(&jws.algorithm) {
+            return Err(Denial::Token(TokenError::Algorithm));
+        }
+        match keys.find(realm.id, &jws.kid, env.monotonic) {
+            Lookup::Found(key) => {
+                let proof = key.verify(&jws).map_err(Denial::Token)?;
+                Claims::open(&jws, &proof).map(Verification::Claims).map_err(Denial::Token)
+            }
+            unknown => {
+                // Not yet verified, and only good for not asking Keycloak about somebody else's token.
+                let claimed = jws.open_unverified().map_err(Denial::Token)?;
+                match claimed.get("iss").and_then(serde_json::Value::as_str) {
+                    Some(iss) if iss == realm.issuer => {}
+                    Some(iss) if filter.is_issuer(iss) => return Err(Denial::Token(TokenError::OtherRealm)),
+                    _ => return Err(Denial::Token(TokenError::Issuer)),
+                }
+                match unknown {
+                    Lookup::Unavailable { retry_after } => Err(Denial::KeysUnavailable { retry_after }),
+                    Lookup::Wait => Ok(Verification::Unknown(jws.kid)),
+                    Lookup::Unknown | Lookup::Found(_) => Err(Denial::Token(TokenError::UnknownKey)),
+                }
+            }
+        }
+    }
+
+    fn refuse(self, subject: Option<String>, denial: Denial) -> Step {
+        refuse(self.audience, Some(&self.rule), subject, denial)
+    }
+}
+
+/// What became of a token's signature.
+enum Verification {
+    /// It holds.
+    Claims(Claims),
+    /// It cannot be told before this key id is found.
+    Unknown(String),
+}
+
+fn forward(site: &Site, rule: &Rule, request: HeaderEdits, ground: Ground) -> Step {
+    let permit = Permit { realm: site.realm.name.clone(), rule: rule.name.clone(), ground };
+    Step::Done(Decision::Forward { request, permit })
+}
+
+fn refuse(audience: Audience, rule: Option<&Rule>, subject: Option<String>, denial: Denial) -> Step {
+    let reply = render(&denial, &audience);
+    let refusal = Refusal {
+        realm: audience.realm,
+        rule: rule.map(|rule| rule.name.clone()),
+        denial,
+        subject,
+        request_id: audience.request_id,
+    };
+    Step::Done(Decision::Reply { reply, refusal })
+}
+
+impl fmt::Display for Refusal {
+    /// The line of the log. Texts that come from a configuration or a token are quoted.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refused status={} reason={}", self.denial.status().as_u16(), self.denial.slug())?;
+        let texts = [
+            ("realm", &self.realm),
+            ("rule", &self.rule),
+            ("subject", &self.subject),
+            ("request_id", &self.request_id),
+        ];
+        texts.iter().try_for_each(|(name, text)| match text {
+            Some(text) => write!(f, " {name}={text:?}"),
+            None => Ok(()),
+        })
+    }
+}

@@ -1,0 +1,236 @@
+//! The compiled configuration: everything that can be known before the first request, checked once.
+
+mod identity;
+mod realm;
+mod site;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+pub(crate) use realm::Realm;
+
+use crate::config::{Config, Limits as LimitsConfig, Span};
+use crate::error::ConfigError;
+use crate::identity::IdentityPolicy;
+use crate::json;
+use crate::legacy::LegacyPolicy;
+use crate::site::{HostPattern, SiteMap};
+
+/// Position of a realm in the filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RealmId(pub(crate) usize);
+
+/// A configuration that was checked as a whole.
+#[derive(Debug)]
+pub struct Filter {
+    realms: Vec<Arc<Realm>>,
+    sites: SiteMap,
+    identity: IdentityPolicy,
+    legacy: LegacyPolicy,
+    limits: Limits,
+}
+
+/// Bounds on what one request or one answer may cost; see [`LimitsConfig`].
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub(crate) max_head_bytes: usize,
+    pub(crate) max_token_bytes: usize,
+    pub(crate) max_jwks_bytes: usize,
+    /// Requests that wait for keys at one time, per realm and worker.
+    pub waiting_requests: usize,
+    /// The longest wait for keys.
+    pub wait_timeout: std::time::Duration,
+}
+
+/// Maps of the host are read as empty over 1 MiB, so no head of that size is ever judged.
+const MOST_HEAD_BYTES: usize = 1024 * 1024 - 1;
+const MOST_JWKS_BYTES: usize = 16 * 1024 * 1024;
+const MOST_WAITING: usize = 100_000;
+
+impl Filter {
+    /// Parses and checks a configuration.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its path in the document and the mend.
+    pub fn parse(document: &[u8]) -> Result<Self, ConfigError> {
+        let document = json::parse(document)
+            .map_err(|error| ConfigError::new("", format_args!("the configuration is not JSON: {error}")))?;
+        if !document.is_object() {
+            return Err(ConfigError::new("", "the configuration must be a JSON object"));
+        }
+        refuse_null(&document, &Place::top())?;
+        let config: Config = serde_path_to_error::deserialize(&document).map_err(|error| {
+            let path = error.path().to_string();
+            ConfigError::new(if path == "." { "" } else { &path }, error.inner())
+        })?;
+        Self::compile(config)
+    }
+
+    fn compile(config: Config) -> Result<Self, ConfigError> {
+        let limits = Limits::compile(&config.limits)?;
+        let place = Place::top().field("realms");
+        place.not_empty(&config.realms, "at least one realm is needed")?;
+        let realms = config
+            .realms
+            .iter()
+            .enumerate()
+            .map(|(id, (name, realm))| {
+                Realm::compile(RealmId(id), name, realm, &place.field(name)).map(Arc::new)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let sites = site::compile(&config.sites, &realms, &Place::top().field("sites"))?;
+        let identity = identity::compile(&config.identity, &Place::top().field("identity"))?;
+        let legacy = compile_legacy(config.legacy)?;
+        Ok(Self { realms, sites, identity, legacy, limits })
+    }
+
+    /// Names of the realms, for metrics.
+    pub fn realm_names(&self) -> impl Iterator<Item = (RealmId, &str)> {
+        self.realms.iter().map(|realm| (realm.id, realm.name.as_str()))
+    }
+
+    /// Whether decisions depend on the client's address.
+    pub const fn needs_source(&self) -> bool {
+        self.legacy.networks.is_some()
+    }
+
+    /// Bounds.
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Whether a request trailer of this name must not reach the upstream.
+    pub fn strips(&self, name: &str) -> bool {
+        self.identity.protects(name)
+    }
+
+    pub(crate) fn realms(&self) -> &[Arc<Realm>] {
+        &self.realms
+    }
+
+    pub(crate) const fn sites(&self) -> &SiteMap {
+        &self.sites
+    }
+
+    pub(crate) const fn identity(&self) -> &IdentityPolicy {
+        &self.identity
+    }
+
+    pub(crate) const fn legacy(&self) -> &LegacyPolicy {
+        &self.legacy
+    }
+
+    pub(crate) fn is_issuer(&self, issuer: &str) -> bool {
+        self.realms.iter().any(|realm| realm.issuer == issuer)
+    }
+}
+
+impl Limits {
+    fn compile(config: &LimitsConfig) -> Result<Self, ConfigError> {
+        let place = Place::top().field("limits");
+        let bounded =
+            |name: &str, value: Option<usize>, default: usize, most: usize| match value.unwrap_or(default) {
+                value if (1..=most).contains(&value) => Ok(value),
+                value => Err(place.field(name).error(format_args!("{value} is not between 1 and {most}"))),
+            };
+        let max_head_bytes = bounded("max_head_bytes", config.max_head_bytes, 65_536, MOST_HEAD_BYTES)?;
+        Ok(Self {
+            max_head_bytes,
+            max_token_bytes: bounded("max_token_bytes", config.max_token_bytes, 16_384, MOST_HEAD_BYTES)?,
+            max_jwks_bytes: bounded("max_jwks_bytes", config.max_jwks_bytes, 262_144, MOST_JWKS_BYTES)?,
+            waiting_requests: bounded("waiting_requests", config.waiting_requests, 1_000, MOST_WAITING)?,
+            wait_timeout: span(config.wait_timeout, 5),
+        })
+    }
+}
+
+fn compile_legacy(config: crate::config::Legacy) -> Result<LegacyPolicy, ConfigError> {
+    let place = Place::top().field("legacy");
+    let mut hosts_with_logins = HashSet::new();
+    for (host, logins) in &config.logins {
+        let place = place.field("logins").field(host);
+        place.names(logins)?;
+        let added = match HostPattern::parse(host).map_err(|problem| place.error(problem))? {
+            HostPattern::Exact(host) => hosts_with_logins.insert(host),
+            HostPattern::Wildcard(_) => {
+                return Err(place.error("a wildcard is not possible here: name each host"));
+            }
+        };
+        if !added {
+            return Err(place.error("this host is there twice"));
+        }
+    }
+    if let Some(networks) = &config.networks {
+        place
+            .field("networks")
+            .not_empty(networks, "an empty list; leave the field out to allow every network")?;
+    }
+    Ok(LegacyPolicy { hosts_with_logins, networks: config.networks })
+}
+
+/// A field that is written but has no value would read as one that is absent, which may be the laxer one.
+fn refuse_null(value: &Value, place: &Place) -> Result<(), ConfigError> {
+    match value {
+        Value::Null => Err(place.error("has no value; give it one or leave the field out")),
+        Value::Array(items) => {
+            items.iter().enumerate().try_for_each(|(at, item)| refuse_null(item, &place.item(at)))
+        }
+        Value::Object(members) => {
+            members.iter().try_for_each(|(name, value)| refuse_null(value, &place.field(name)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn span(configured: Option<Span>, default_seconds: u64) -> std::time::Duration {
+    configured.map_or(std::time::Duration::from_secs(default_seconds), |span| span.0)
+}
+
+/// A place in the document, for messages: `sites[1].rules[0].path`.
+#[derive(Clone, Debug)]
+struct Place(String);
+
+impl Place {
+    const fn top() -> Self {
+        Self(String::new())
+    }
+
+    fn field(&self, name: &str) -> Self {
+        Self(if self.0.is_empty() { name.to_owned() } else { format!("{}.{name}", self.0) })
+    }
+
+    fn item(&self, at: usize) -> Self {
+        Self(format!("{}[{at}]", self.0))
+    }
+
+    fn error(&self, problem: impl fmt::Display) -> ConfigError {
+        ConfigError::new(&self.0, problem)
+    }
+
+    /// A text that must be there.
+    fn text(&self, text: &str) -> Result<(), ConfigError> {
+        if text.is_empty() { Err(self.error("is required and must not be empty")) } else { Ok(()) }
+    }
+
+    /// A list of texts that must be there, and none of which is empty or repeated.
+    fn names(&self, names: &[String]) -> Result<(), ConfigError> {
+        self.not_empty(names, "is required and must not be empty")?;
+        for (at, name) in names.iter().enumerate() {
+            self.item(at).text(name)?;
+            if names.iter().take(at).any(|earlier| earlier == name) {
+                return Err(self.item(at).error(format_args!("`{name}` is there twice")));
+            }
+        }
+        Ok(())
+    }
+
+    fn not_empty<'c, C: 'c + ?Sized>(&self, items: &'c C, problem: &str) -> Result<(), ConfigError>
+    where
+        &'c C: IntoIterator,
+    {
+        if items.into_iter().next().is_none() { Err(self.error(problem)) } else { Ok(()) }
+    }
+}

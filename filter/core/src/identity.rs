@@ -1,0 +1,226 @@
+//! Identity headers: what a client says about itself never reaches an upstream, and what a verified token
+//! says does.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::error::TokenError;
+use crate::filter::Realm;
+use crate::jose::claims::{Claim, Claims};
+use crate::keycloak;
+use crate::reply::Denial;
+use crate::request::{Header, values};
+use crate::token::AccessToken;
+
+/// Headers by which some upstreams let a client replace the path or the method that was judged. Nobody
+/// behind a gate needs them, so they are always stripped.
+const OVERRIDES: [&str; 8] = [
+    "x-original-url",
+    "x-original-uri",
+    "x-rewrite-url",
+    "x-envoy-original-path",
+    "x-envoy-original-host",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+];
+
+/// What is stripped from clients and set for upstreams.
+#[derive(Debug)]
+pub(crate) struct IdentityPolicy {
+    /// Name prefixes that are stripped, folded.
+    pub(crate) strip: Vec<String>,
+    /// Headers that are set, by name as configured; each is stripped, too.
+    pub(crate) headers: Vec<(String, HeaderRule)>,
+    pub(crate) forward_token: bool,
+    pub(crate) max_value_bytes: usize,
+}
+
+/// How one header is made.
+#[derive(Debug)]
+pub(crate) struct HeaderRule {
+    pub(crate) source: Source,
+    pub(crate) required: bool,
+    pub(crate) separator: String,
+}
+
+/// Where a header's value comes from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// The realm's name.
+    Realm,
+    /// A claim, by its path.
+    Claim(Vec<String>),
+    /// A list of roles, each with the name that it shall bear.
+    Roles { realm: bool, clients: Vec<String>, rename: Vec<(String, String)> },
+    /// Whether the user has a role.
+    HasRole { client: Option<String>, role: String },
+}
+
+/// Changes to a request's headers: first the removals, then the settings.
+///
+/// It can only be begun by [`IdentityPolicy::strip`], so that no forwarded request keeps what a client said
+/// about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderEdits {
+    /// Names of which every field is removed.
+    pub remove: Vec<String>,
+    /// Names and the one value that replaces whatever was there. Visible ASCII (and what the separator adds).
+    pub set: Vec<(String, String)>,
+}
+
+impl IdentityPolicy {
+    /// Begins the edits: removes the client's identity headers in every spelling, and keeps the `Connection`
+    /// field from having ours removed further on (RFC 9110 section 7.6.1).
+    pub(crate) fn strip(&self, headers: &[Header]) -> HeaderEdits {
+        let mut edits = HeaderEdits::default();
+        for (name, _) in headers {
+            if self.protects(name) && !edits.remove.contains(name) {
+                edits.remove.push(name.clone());
+            }
+        }
+        let options: Vec<&[u8]> = values(headers, "connection")
+            .flat_map(|value| value.split(|byte| *byte == b','))
+            .map(<[u8]>::trim_ascii)
+            .collect();
+        let (named, kept): (Vec<&[u8]>, Vec<&[u8]>) = options
+            .into_iter()
+            .partition(|option| std::str::from_utf8(option).map_or(true, |name| self.protects(name)));
+        if !named.is_empty() {
+            let kept: Vec<_> = kept.iter().map(|option| String::from_utf8_lossy(option)).collect();
+            if kept.is_empty() {
+                edits.remove.push("connection".to_owned());
+            } else {
+                edits.set.push(("connection".to_owned(), kept.join(", ")));
+            }
+        }
+        edits
+    }
+
+    /// Whether a client may not send a field of this name: case and underscores do not matter, since a
+    /// CGI-like upstream cannot tell them apart.
+    pub(crate) fn protects(&self, name: &str) -> bool {
+        let begins = |prefix: &String| fold(name).take(prefix.len()).eq(prefix.bytes());
+        let is = |known: &str| fold(name).eq(fold(known));
+        self.strip.iter().any(begins)
+            || self.headers.iter().any(|(known, _)| is(known))
+            || OVERRIDES.into_iter().any(is)
+    }
+
+    /// Completes the edits for a request that goes on without identity: nor with `Authorization`.
+    pub(crate) fn anonymous(mut edits: HeaderEdits) -> HeaderEdits {
+        edits.remove.push("authorization".to_owned());
+        edits
+    }
+
+    /// Completes the edits for the bearer of an accepted token.
+    ///
+    /// # Errors
+    /// A required header has no value, or a claim cannot be written into a header.
+    pub(crate) fn identify(
+        &self,
+        mut edits: HeaderEdits,
+        token: &AccessToken,
+        realm: &Realm,
+    ) -> Result<HeaderEdits, Denial> {
+        if !self.forward_token {
+            edits.remove.push("authorization".to_owned());
+        }
+        for (name, rule) in &self.headers {
+            match rule.value(token.claims(), realm).map_err(Denial::Token)? {
+                Some(value) if value.len() > self.max_value_bytes => {
+                    return Err(Denial::Token(TokenError::ClaimTooLong));
+                }
+                Some(value) => edits.set.push((name.clone(), value)),
+                None if rule.required => return Err(Denial::MissingIdentity),
+                None => {}
+            }
+        }
+        Ok(edits)
+    }
+}
+
+impl HeaderRule {
+    /// The header's value; `None` where the token has nothing to say.
+    fn value(&self, claims: &Claims, realm: &Realm) -> Result<Option<String>, TokenError> {
+        let value = match &self.source {
+            Source::Realm => encode(&realm.name, "")?,
+            Source::Claim(path) => match claims.find(path) {
+                Some(Value::Array(items)) => {
+                    let items: Option<Vec<String>> = items.iter().map(scalar).collect();
+                    self.list(items.unwrap_or_default().iter().map(String::as_str))?
+                }
+                Some(value) => encode(&scalar(value).unwrap_or_default(), "")?,
+                None => String::new(),
+            },
+            Source::Roles { realm, clients, rename } => {
+                let names = role_names(claims, *realm, clients);
+                let renamed = names.iter().map(|name| {
+                    rename.iter().find(|(from, _)| from == name).map_or(name.as_str(), |(_, to)| to.as_str())
+                });
+                self.list(renamed)?
+            }
+            Source::HasRole { client, role } => {
+                let roles = client.as_ref().map_or_else(
+                    || keycloak::realm_roles(claims),
+                    |client| keycloak::client_roles(claims, client),
+                );
+                let has = matches!(roles, Claim::Is(roles) if roles.contains(&role.as_str()));
+                has.to_string()
+            }
+        };
+        Ok(Some(value).filter(|value| !value.is_empty()))
+    }
+
+    fn list<'i>(&self, items: impl Iterator<Item = &'i str>) -> Result<String, TokenError> {
+        let items: Vec<String> = items.map(|item| encode(item, &self.separator)).collect::<Result<_, _>>()?;
+        Ok(items.join(&self.separator))
+    }
+}
+
+/// Realm roles by their names, then each client's as `client:role`: a client role never looks like a realm
+/// role, unless the realm role's name has a colon.
+fn role_names(claims: &Claims, realm: bool, clients: &[String]) -> Vec<String> {
+    let listed = |roles: Claim<Vec<&str>>, prefix: &str| match roles {
+        Claim::Is(roles) => roles.iter().map(|role| format!("{prefix}{role}")).collect(),
+        Claim::Absent | Claim::Wrong => Vec::new(),
+    };
+    let mut names = if realm { listed(keycloak::realm_roles(claims), "") } else { Vec::new() };
+    for client in clients {
+        names.extend(listed(keycloak::client_roles(claims, client), &format!("{client}:")));
+    }
+    names
+}
+
+/// Strings, numbers and booleans have a text; null, arrays and objects have none.
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(truth.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Percent-encodes what is not visible ASCII, `%`, and the separator's bytes (RFC 3986 section 2.1).
+fn encode(text: &str, separator: &str) -> Result<String, TokenError> {
+    if text.contains(char::is_control) {
+        return Err(TokenError::ClaimControl);
+    }
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && byte != b'%' && !separator.as_bytes().contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing into a String cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    Ok(encoded)
+}
+
+/// A header name's bytes as an upstream may fold them.
+pub(crate) fn fold(name: &str) -> impl Iterator<Item = u8> + '_ {
+    name.bytes().map(|byte| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() })
+}

@@ -1,0 +1,80 @@
+//! Signatures. The only file that names the cryptography crate.
+//!
+//! The algorithm is the key's, fixed when the key is prepared: a token only ever confirms it.
+
+use jsonwebtoken::DecodingKey;
+
+use super::alg::Algorithm;
+use super::jws::Jws;
+use crate::error::TokenError;
+
+/// The public numbers of a key, checked for size and form by `jose::jwk`.
+pub(super) enum Material<'m> {
+    /// Modulus and public exponent, big endian.
+    Rsa { n: &'m [u8], e: &'m [u8] },
+    /// Affine coordinates in base64url, of the curve's length.
+    Ec { x: &'m str, y: &'m str },
+    /// Ed25519 public key in base64url, 32 bytes.
+    Ed { x: &'m str },
+}
+
+/// A public key bound to its one algorithm, prepared once for all the tokens that it will judge.
+#[derive(Clone)]
+pub(crate) struct Key {
+    algorithm: Algorithm,
+    decoding: DecodingKey,
+}
+
+/// Proof that a token's signature holds under a realm's key. Only [`Key::verify`] makes one.
+#[derive(Debug)]
+pub(crate) struct Verified(());
+
+impl Key {
+    /// Prepares a key, or finds that the numbers are no key: a point off its curve, for instance.
+    pub(super) fn prepare(algorithm: Algorithm, material: &Material<'_>) -> Option<Self> {
+        let decoding = match material {
+            Material::Rsa { n, e } => DecodingKey::from_rsa_raw_components(n, e),
+            Material::Ec { x, y } => DecodingKey::from_ec_components(x, y).ok()?,
+            Material::Ed { x } => DecodingKey::from_ed_components(x).ok()?,
+        };
+        let key = Self { algorithm, decoding };
+        // The library takes most numbers as they come and finds out when it first uses them: do that now.
+        key.holds("AAAA", b"").is_some().then_some(key)
+    }
+
+    /// Verifies the token's signature.
+    ///
+    /// # Errors
+    /// The signature is not this key's, or the token names another algorithm than the key's.
+    pub(crate) fn verify(&self, jws: &Jws<'_>) -> Result<Verified, TokenError> {
+        if jws.algorithm != self.algorithm {
+            return Err(TokenError::Algorithm);
+        }
+        match self.holds(jws.signature, jws.signing_input.as_bytes()) {
+            Some(true) => Ok(Verified(())),
+            Some(false) | None => Err(TokenError::Signature),
+        }
+    }
+
+    /// Whether the signature holds; `None` where the key cannot be used at all.
+    fn holds(&self, signature: &str, message: &[u8]) -> Option<bool> {
+        let algorithm = match self.algorithm {
+            Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
+            Algorithm::Rs384 => jsonwebtoken::Algorithm::RS384,
+            Algorithm::Rs512 => jsonwebtoken::Algorithm::RS512,
+            Algorithm::Ps256 => jsonwebtoken::Algorithm::PS256,
+            Algorithm::Ps384 => jsonwebtoken::Algorithm::PS384,
+            Algorithm::Ps512 => jsonwebtoken::Algorithm::PS512,
+            Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
+            Algorithm::Es384 => jsonwebtoken::Algorithm::ES384,
+            Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
+        };
+        jsonwebtoken::crypto::verify(signature, message, &self.decoding, algorithm).ok()
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Key").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}

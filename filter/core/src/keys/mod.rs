@@ -1,0 +1,478 @@
+//! The keys of every realm, as a timed state machine without I/O.
+//!
+//! ```text
+//! Empty ─claim→ Discovery ─ok→ JwkSet ─ok→ Fresh(until refresh) ─due→ JwkSet (old keys serve) ─ok→ Fresh
+//!   └───────────── failure → back-off (1 s, x2, at most 60 s; old keys serve until max_stale) ─┘
+//! ```
+//!
+//! Every worker has a store of its own, and one of them fetches for all: whoever puts its name into the
+//! shared [`record`] by compare-and-swap. The others adopt what it publishes. The adapter drives the store:
+//! `observe` the record; where `is_due`, `claim` it; `begin`, and `answered` until the fetch has ended;
+//! `release` the record.
+
+mod discovery;
+mod missing;
+mod record;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+
+use crate::error::KeyError;
+use crate::filter::{Filter, Realm, RealmId};
+use crate::jose::jwk::KeySet;
+use crate::jose::verify::Key;
+use crate::time::Monotonic;
+
+use missing::Missing;
+use record::{Published, Record};
+
+/// How often a worker looks whether another one's fetch has ended while something waits for it.
+const BUSY_POLL: Duration = Duration::from_millis(20);
+/// How often it looks otherwise; a key that another worker found withdrawn serves no longer than this.
+const IDLE_POLL: Duration = Duration::from_secs(1);
+/// What a lease allows beyond the deadlines of its two calls.
+const LEASE_SLACK: Duration = Duration::from_secs(1);
+
+/// The keys of all realms, as one worker knows them.
+#[derive(Debug)]
+pub struct KeyStore {
+    realms: Vec<RealmKeys>,
+}
+
+/// A GET that the adapter shall send through a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyCall {
+    /// Envoy cluster.
+    pub cluster: String,
+    /// `:authority`.
+    pub authority: String,
+    /// `:path`.
+    pub path: String,
+    /// Deadline.
+    pub timeout: Duration,
+    /// The longest body that is read.
+    pub max_body_bytes: usize,
+}
+
+/// What a call brought: status and body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyAnswer {
+    /// HTTP status; Envoy says 503 and 504 where nobody answered.
+    pub status: u16,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+/// What an answer led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyEvent {
+    /// The next call of the same fetch.
+    Call(KeyCall),
+    /// The fetch brought keys.
+    Fetched {
+        /// Keys that can verify.
+        usable: usize,
+        /// Entries that were left out.
+        dropped: usize,
+    },
+    /// The fetch failed; what was there stays.
+    Failed(KeyError),
+    /// Nobody asked.
+    Stray,
+}
+
+/// What is known of a key id.
+#[derive(Debug)]
+pub(crate) enum Lookup<'k> {
+    /// The key.
+    Found(&'k Key),
+    /// A fetch is under way, or may be begun, that can tell.
+    Wait,
+    /// Looked for lately, and not there.
+    Unknown,
+    /// It cannot be told at this time.
+    Unavailable { retry_after: Duration },
+}
+
+#[derive(Debug)]
+struct RealmKeys {
+    realm: Arc<Realm>,
+    /// Name of the shared record.
+    record_name: String,
+    /// The record as last seen, without the published keys.
+    record: Record,
+    held: Option<Held>,
+    jwks_path: Option<String>,
+    fetch: Option<Fetch>,
+    /// What a finished fetch has to tell the other workers.
+    outcome: Option<Result<Published, KeyError>>,
+    /// Key ids that requests wait for.
+    wanted: HashSet<String>,
+    missing: Missing,
+    refresh_at: Monotonic,
+    random: Random,
+    max_body_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Held {
+    keys: KeySet,
+    fetched_at: Monotonic,
+    /// Configured, not fetched: any fetched set is better.
+    bootstrap: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fetch {
+    Discovery,
+    JwkSet,
+}
+
+impl KeyStore {
+    /// A store for the filter's realms. `seed` tells this worker from the others and spreads its timing; it
+    /// need not be secret.
+    pub fn new(filter: &Filter, seed: u64, now: Monotonic) -> Self {
+        let realms = filter.realms().iter().map(|realm| RealmKeys::new(realm, filter, seed, now)).collect();
+        Self { realms }
+    }
+
+    /// The realms, for the adapter's rounds.
+    pub fn realms(&self) -> impl Iterator<Item = RealmId> + use<> {
+        (0..self.realms.len()).map(RealmId)
+    }
+
+    /// Name under which the realm's record is shared. It follows from the realm's name and from where its
+    /// keys come from, so that another configuration never takes over keys of another source.
+    pub fn record_name(&self, realm: RealmId) -> Option<&str> {
+        self.realm(realm).map(|realm| realm.record_name.as_str())
+    }
+
+    /// An empty record, to be put where there is none: compare-and-swap is atomic only on what exists.
+    pub fn seed_record() -> Vec<u8> {
+        Record::default().encode()
+    }
+
+    /// Takes in the shared record. `true`: something changed for requests that wait.
+    pub fn observe(&mut self, realm: RealmId, shared: &[u8], now: Monotonic) -> bool {
+        self.realm_mut(realm).is_some_and(|realm| realm.observe(Record::decode(shared, now), now))
+    }
+
+    /// Whether this worker should try to `claim` a fetch.
+    pub fn is_due(&self, realm: RealmId, now: Monotonic) -> bool {
+        self.realm(realm).is_some_and(|realm| realm.reason(now).is_some() && realm.fetch.is_none())
+    }
+
+    /// The record with this worker as holder of the lease, to be swapped for `shared`; `None` where another
+    /// worker holds it, or a back-off lasts.
+    pub fn claim(&self, realm: RealmId, shared: &[u8], now: Monotonic) -> Option<Vec<u8>> {
+        self.realm(realm)?.claim(Record::decode(shared, now), now)
+    }
+
+    /// Begins the fetch that was claimed.
+    pub fn begin(&mut self, realm: RealmId, now: Monotonic) -> Option<KeyCall> {
+        self.realm_mut(realm).map(|realm| realm.begin(now))
+    }
+
+    /// Takes in the answer to the realm's call. Unless it leads to another call, `release` follows.
+    pub fn answered(
+        &mut self,
+        realm: RealmId,
+        answer: Result<KeyAnswer, KeyError>,
+        now: Monotonic,
+    ) -> KeyEvent {
+        self.realm_mut(realm).map_or(KeyEvent::Stray, |realm| realm.answered(answer, now))
+    }
+
+    /// The record with the outcome of the fetch, to be swapped for `shared`; `None` where there is nothing
+    /// to tell.
+    pub fn release(&self, realm: RealmId, shared: &[u8], now: Monotonic) -> Option<Vec<u8>> {
+        self.realm(realm)?.release(Record::decode(shared, now), now)
+    }
+
+    /// Notes that a request waits for a key.
+    pub fn want(&mut self, realm: RealmId, kid: &str) {
+        if let Some(realm) = self.realm_mut(realm) {
+            realm.wanted.insert(kid.to_owned());
+        }
+    }
+
+    /// When the adapter should make its next round, at the latest.
+    pub fn next_round(&self, now: Monotonic) -> Duration {
+        self.realms.iter().map(|realm| realm.next_round(now)).min().unwrap_or(IDLE_POLL)
+    }
+
+    /// Age of the realm's keys and how many they are; `None` where there are none.
+    pub fn age(&self, realm: RealmId, now: Monotonic) -> Option<(Duration, usize)> {
+        let held = self.realm(realm)?.held.as_ref()?;
+        Some((now.since(held.fetched_at), held.keys.len()))
+    }
+
+    /// Finds a key, or what can be said of it.
+    pub(crate) fn find(&self, realm: RealmId, kid: &str, now: Monotonic) -> Lookup<'_> {
+        self.realm(realm).map_or(Lookup::Unknown, |realm| realm.find(kid, now))
+    }
+
+    fn realm(&self, realm: RealmId) -> Option<&RealmKeys> {
+        self.realms.get(realm.0)
+    }
+
+    fn realm_mut(&mut self, realm: RealmId) -> Option<&mut RealmKeys> {
+        self.realms.get_mut(realm.0)
+    }
+}
+
+/// Why keys are fetched.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// There are none, or they are old.
+    Age,
+    /// A request names a key that is not among them.
+    UnknownKid,
+}
+
+impl RealmKeys {
+    fn new(realm: &Arc<Realm>, filter: &Filter, seed: u64, now: Monotonic) -> Self {
+        let held = realm.bootstrap.clone().map(|keys| Held { keys, fetched_at: now, bootstrap: true });
+        Self {
+            record_name: record_name(realm),
+            record: Record::default(),
+            held,
+            jwks_path: realm.jwks_path.clone(),
+            fetch: None,
+            outcome: None,
+            wanted: HashSet::new(),
+            missing: Missing::default(),
+            refresh_at: now,
+            random: Random::new(seed),
+            max_body_bytes: filter.limits().max_jwks_bytes,
+            realm: Arc::clone(realm),
+        }
+    }
+
+    fn usable(&self, now: Monotonic) -> Option<&KeySet> {
+        let held = self.held.as_ref()?;
+        (now.since(held.fetched_at) < self.realm.max_stale).then_some(&held.keys)
+    }
+
+    fn find(&self, kid: &str, now: Monotonic) -> Lookup<'_> {
+        let usable = self.usable(now);
+        if let Some(key) = usable.and_then(|keys| keys.find(kid)) {
+            return Lookup::Found(key);
+        }
+        if self.fetch.is_some() || self.record.is_held(now) {
+            return Lookup::Wait;
+        }
+        if usable.is_some() && self.missing.holds(kid, now) {
+            return Lookup::Unknown;
+        }
+        let cooldown = usable.and_then(|_| self.cooldown(now));
+        match (self.record.failures, self.record.backoff(now).or(cooldown)) {
+            (_, None) => Lookup::Wait,
+            (0, Some(_)) => Lookup::Unknown,
+            (_, Some(retry_after)) => Lookup::Unavailable { retry_after },
+        }
+    }
+
+    /// What is left of the time in which no unknown key id leads to a fetch.
+    fn cooldown(&self, now: Monotonic) -> Option<Duration> {
+        let end = Monotonic(self.record.refetched_at?).plus(self.realm.refetch_cooldown);
+        (now < end).then(|| end.since(now))
+    }
+
+    fn reason(&self, now: Monotonic) -> Option<Reason> {
+        if self.usable(now).is_none() || now >= self.refresh_at {
+            return Some(Reason::Age);
+        }
+        (!self.wanted.is_empty() && self.cooldown(now).is_none()).then_some(Reason::UnknownKid)
+    }
+
+    fn observe(&mut self, mut record: Record, now: Monotonic) -> bool {
+        let adopted = match record.published.take() {
+            Some(published) if self.is_news(&published) => self.adopt(&published),
+            _ => false,
+        };
+        let ended = self.record.holder != record.holder || self.record.failures != record.failures;
+        self.record = record;
+        if self.record.backoff(now).is_some() {
+            self.wanted.clear();
+        }
+        adopted || ended
+    }
+
+    fn is_news(&self, published: &Published) -> bool {
+        self.held.as_ref().is_none_or(|held| held.bootstrap || held.fetched_at.0 < published.fetched_at)
+    }
+
+    fn adopt(&mut self, published: &Published) -> bool {
+        let Ok(keys) = KeySet::parse(&published.jwks, &self.realm.algorithms) else { return false };
+        self.jwks_path = Some(published.jwks_path.clone());
+        self.take(keys, Monotonic(published.fetched_at));
+        true
+    }
+
+    /// Replaces the keys as a whole, and settles what waited for them.
+    fn take(&mut self, keys: KeySet, fetched_at: Monotonic) {
+        self.missing.forget(|kid| keys.find(kid).is_some());
+        for kid in self.wanted.drain() {
+            if keys.find(&kid).is_none() {
+                self.missing.note(kid, self.realm.refetch_cooldown, self.realm.refresh_interval, fetched_at);
+            }
+        }
+        // Up to a tenth early, so that the Envoys of a fleet do not ask all at once.
+        let interval = self.realm.refresh_interval;
+        let early = interval / 10 * u32::from(self.random.byte()) / 255;
+        self.refresh_at = fetched_at.plus(interval.saturating_sub(early));
+        self.held = Some(Held { keys, fetched_at, bootstrap: false });
+    }
+
+    fn claim(&self, mut record: Record, now: Monotonic) -> Option<Vec<u8>> {
+        let reason = self.reason(now)?;
+        if now.0 < record.until && (record.holder != 0 || record.failures > 0) {
+            return None;
+        }
+        if reason == Reason::UnknownKid {
+            record.refetched_at = Some(now.0);
+        }
+        record.lease(self.random.owner, self.realm.fetch_timeout * 2 + LEASE_SLACK, now);
+        Some(record.encode())
+    }
+
+    fn begin(&mut self, now: Monotonic) -> KeyCall {
+        if self.reason(now) == Some(Reason::UnknownKid) {
+            self.record.refetched_at = Some(now.0);
+        }
+        let (fetch, path) = match &self.jwks_path {
+            Some(path) => (Fetch::JwkSet, path.clone()),
+            None => (Fetch::Discovery, self.realm.discovery_path.clone()),
+        };
+        self.fetch = Some(fetch);
+        self.call(path)
+    }
+
+    fn call(&self, path: String) -> KeyCall {
+        KeyCall {
+            cluster: self.realm.cluster.clone(),
+            authority: self.realm.authority.clone(),
+            path,
+            timeout: self.realm.fetch_timeout,
+            max_body_bytes: self.max_body_bytes,
+        }
+    }
+
+    fn answered(&mut self, answer: Result<KeyAnswer, KeyError>, now: Monotonic) -> KeyEvent {
+        let Some(fetch) = self.fetch.take() else { return KeyEvent::Stray };
+        let body = answer.and_then(|answer| match answer {
+            KeyAnswer { body, .. } if body.len() > self.max_body_bytes => Err(KeyError::TooLarge),
+            KeyAnswer { status: 200, body } => Ok(body),
+            KeyAnswer { status: 500..=599, .. } => Err(KeyError::Unreachable),
+            KeyAnswer { .. } => Err(KeyError::Status),
+        });
+        let result = match (fetch, body) {
+            (_, Err(error)) => Err(error),
+            (Fetch::Discovery, Ok(body)) => match discovery::jwks_path(&body, &self.realm.issuer) {
+                Ok(path) => {
+                    self.fetch = Some(Fetch::JwkSet);
+                    self.jwks_path = Some(path.clone());
+                    return KeyEvent::Call(self.call(path));
+                }
+                Err(error) => Err(error),
+            },
+            (Fetch::JwkSet, Ok(body)) => self.read_jwk_set(&body),
+        };
+        match result {
+            Ok((keys, jwks)) => {
+                let (usable, dropped) = (keys.len(), keys.dropped());
+                self.take(keys, now);
+                let jwks_path = self.jwks_path.clone().unwrap_or_default();
+                self.outcome = Some(Ok(Published { fetched_at: now.0, jwks_path, jwks }));
+                self.record.succeed(now);
+                KeyEvent::Fetched { usable, dropped }
+            }
+            Err(error) => {
+                // The path may have moved: ask discovery again, unless the path is configured.
+                self.jwks_path.clone_from(&self.realm.jwks_path);
+                self.wanted.clear();
+                self.outcome = Some(Err(error));
+                self.record.fail(self.random.byte(), now);
+                KeyEvent::Failed(error)
+            }
+        }
+    }
+
+    fn read_jwk_set(&self, body: &[u8]) -> Result<(KeySet, String), KeyError> {
+        let text = std::str::from_utf8(body).map_err(|_| KeyError::KeySet)?;
+        let keys = KeySet::parse(text, &self.realm.algorithms).map_err(|_| KeyError::KeySet)?;
+        Ok((keys, text.to_owned()))
+    }
+
+    fn release(&self, mut record: Record, now: Monotonic) -> Option<Vec<u8>> {
+        match self.outcome.as_ref()? {
+            Ok(published) => {
+                let newer =
+                    record.published.as_ref().is_some_and(|other| other.fetched_at > published.fetched_at);
+                if !newer {
+                    record.published = Some(published.clone());
+                }
+                if record.holder == self.random.owner || record.holder == 0 {
+                    record.succeed(now);
+                }
+            }
+            // Whoever lost its lease in the meantime has no word in what comes next.
+            Err(_) if record.holder != self.random.owner => return None,
+            Err(_) => {
+                record.holder = 0;
+                record.failures = self.record.failures.max(record.failures.saturating_add(1));
+                record.until = self.record.until;
+            }
+        }
+        Some(record.encode())
+    }
+
+    fn next_round(&self, now: Monotonic) -> Duration {
+        if self.reason(now).is_none() || self.fetch.is_some() {
+            return IDLE_POLL.min(Monotonic(self.refresh_at.0).since(now).max(BUSY_POLL));
+        }
+        match self.record.backoff(now) {
+            Some(backoff) => backoff.clamp(BUSY_POLL, IDLE_POLL),
+            None => BUSY_POLL,
+        }
+    }
+}
+
+/// Names the source of the keys, so that a changed configuration starts with a record of its own.
+fn record_name(realm: &Realm) -> String {
+    let mut digest = Sha256::new();
+    let jwks_path = realm.jwks_path.as_deref().unwrap_or_default();
+    for part in [&realm.issuer, &realm.cluster, &realm.authority, &realm.discovery_path, jwks_path] {
+        digest.update(part.len().to_be_bytes());
+        digest.update(part);
+    }
+    format!("portcullis/1/keys/{}/{}", realm.name, URL_SAFE_NO_PAD.encode(digest.finalize()))
+}
+
+/// Spreads timing (SplitMix64); nothing secret hangs on it.
+#[derive(Debug)]
+struct Random {
+    /// This worker's name in a lease; never 0.
+    owner: u64,
+    state: u64,
+}
+
+impl Random {
+    fn new(seed: u64) -> Self {
+        Self { owner: seed.max(1), state: seed }
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed >> 56).to_le_bytes()[0]
+    }
+}

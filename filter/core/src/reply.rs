@@ -1,0 +1,320 @@
+//! Refusals and how they are written: the one table from a denial to an answer.
+//!
+//! The client learns what the challenge says and no more (RFC 6750 section 3); the reason goes to the log
+//! and the metrics.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use crate::config::ErrorFormat;
+use crate::error::{RequestError, TokenError};
+use crate::request::{Header, values};
+
+/// Why a request is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// The request can be read in two ways.
+    BadRequest(RequestError),
+    /// No site has this host.
+    UnknownHost,
+    /// No rule matches.
+    NoRule,
+    /// The route needs a token, and there is none.
+    NoCredential,
+    /// `Authorization: Bearer` with something that is no token.
+    MalformedCredential,
+    /// More than one credential.
+    AmbiguousCredential,
+    /// A Keycloak token on a route for PortaBilling's own credentials.
+    TokenOnLegacyRoute,
+    /// A legacy route from outside `legacy.networks`.
+    LegacyNetwork,
+    /// A password login on a host that admits nobody.
+    LegacyLogin,
+    /// The token is not accepted.
+    Token(TokenError),
+    /// A role is missing, or one that excludes is there.
+    MissingRole,
+    /// A group is missing, or one that excludes is there.
+    MissingGroup,
+    /// A scope is missing.
+    MissingScope {
+        /// What the challenge names.
+        scopes: Vec<String>,
+    },
+    /// A claim has not the value that the rule asks for.
+    MissingClaim,
+    /// A claim is absent that a required identity header is made of.
+    MissingIdentity,
+    /// The user must authenticate more strongly, or anew (RFC 9470).
+    StepUp {
+        /// Any of these would do.
+        acr_values: Vec<String>,
+        /// The login may be as old as this.
+        max_age: Option<Duration>,
+    },
+    /// The realm's keys cannot be had: nobody's fault but ours and Keycloak's.
+    KeysUnavailable {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// As many requests wait for keys as may.
+    TooManyWaiting,
+    /// The keys did not come in time.
+    WaitedTooLong,
+}
+
+/// An answer of our own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalReply {
+    /// HTTP status.
+    pub status: u16,
+    /// Header fields.
+    pub headers: Vec<(&'static str, String)>,
+    /// Body.
+    pub body: String,
+}
+
+/// What an answer looks like, and to whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Audience {
+    /// Realm of the site, for the challenge.
+    pub(crate) realm: Option<String>,
+    pub(crate) format: ErrorFormat,
+    /// A browser that shows the answer as a page.
+    pub(crate) navigation: bool,
+    /// Envoy's `x-request-id`.
+    pub(crate) request_id: Option<String>,
+}
+
+/// Wait before another try, where nothing better is known.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// An `x-request-id` beyond this is not repeated.
+const MAX_REQUEST_ID_BYTES: usize = 128;
+
+impl Denial {
+    /// The reason in logs, metrics and fault codes.
+    pub const fn slug(&self) -> &'static str {
+        match self {
+            Self::BadRequest(RequestError::HeadTooLarge) => "head_too_large",
+            Self::BadRequest(RequestError::PseudoHeader) => "pseudo_header",
+            Self::BadRequest(RequestError::Authority) => "bad_authority",
+            Self::BadRequest(RequestError::Path) => "ambiguous_path",
+            Self::UnknownHost => "unknown_host",
+            Self::NoRule => "no_rule",
+            Self::NoCredential => "no_credential",
+            Self::MalformedCredential => "malformed_credential",
+            Self::AmbiguousCredential => "ambiguous_credential",
+            Self::TokenOnLegacyRoute => "token_on_legacy_route",
+            Self::LegacyNetwork => "legacy_network",
+            Self::LegacyLogin => "legacy_login",
+            Self::Token(error) => error.slug(),
+            Self::MissingRole => "missing_role",
+            Self::MissingGroup => "missing_group",
+            Self::MissingScope { .. } => "missing_scope",
+            Self::MissingClaim => "missing_claim",
+            Self::MissingIdentity => "missing_identity",
+            Self::StepUp { .. } => "step_up",
+            Self::KeysUnavailable { .. } => "keys_unavailable",
+            Self::TooManyWaiting => "too_many_waiting",
+            Self::WaitedTooLong => "waited_too_long",
+        }
+    }
+
+    /// HTTP status.
+    pub const fn status(&self) -> StatusCode {
+        self.answer().0
+    }
+
+    /// Status and error code of the challenge (RFC 6750 section 3.1, RFC 9470 section 3): the table.
+    const fn answer(&self) -> (StatusCode, Challenge) {
+        match self {
+            Self::BadRequest(_) | Self::AmbiguousCredential | Self::TokenOnLegacyRoute => {
+                (StatusCode::BAD_REQUEST, Challenge::Error("invalid_request"))
+            }
+            Self::UnknownHost => (StatusCode::MISDIRECTED_REQUEST, Challenge::None),
+            Self::NoRule | Self::LegacyNetwork | Self::LegacyLogin => {
+                (StatusCode::FORBIDDEN, Challenge::None)
+            }
+            Self::NoCredential => (StatusCode::UNAUTHORIZED, Challenge::Bare),
+            Self::MalformedCredential | Self::Token(_) => {
+                (StatusCode::UNAUTHORIZED, Challenge::Error("invalid_token"))
+            }
+            Self::MissingRole
+            | Self::MissingGroup
+            | Self::MissingScope { .. }
+            | Self::MissingClaim
+            | Self::MissingIdentity => (StatusCode::FORBIDDEN, Challenge::Error("insufficient_scope")),
+            Self::StepUp { .. } => {
+                (StatusCode::UNAUTHORIZED, Challenge::Error("insufficient_user_authentication"))
+            }
+            Self::KeysUnavailable { .. } | Self::TooManyWaiting | Self::WaitedTooLong => {
+                (StatusCode::SERVICE_UNAVAILABLE, Challenge::None)
+            }
+        }
+    }
+}
+
+/// Which challenge an answer bears.
+#[derive(Clone, Copy)]
+enum Challenge {
+    None,
+    /// Nothing was presented: no error code.
+    Bare,
+    Error(&'static str),
+}
+
+impl Audience {
+    /// Reads to whom an answer to this request would go. `site` is the realm's name and the format of the
+    /// site, where there is one.
+    pub(crate) fn of(headers: &[Header], site: Option<(&str, ErrorFormat)>) -> Self {
+        let request_id = values(headers, "x-request-id")
+            .next()
+            .filter(|id| id.len() <= MAX_REQUEST_ID_BYTES && id.iter().all(u8::is_ascii_graphic))
+            .and_then(|id| String::from_utf8(id.to_vec()).ok());
+        Self {
+            realm: site.map(|(realm, _)| realm.to_owned()),
+            format: site.map_or(ErrorFormat::Problem, |(_, format)| format),
+            navigation: is_navigation(headers),
+            request_id,
+        }
+    }
+}
+
+/// Whether a browser asks for a page that a person will see (Fetch Metadata; without it, by `Accept`).
+fn is_navigation(headers: &[Header]) -> bool {
+    let is = |name: &str, expected: &[u8]| values(headers, name).next() == Some(expected);
+    if values(headers, "sec-fetch-mode").next().is_some() {
+        return is(":method", b"GET") && is("sec-fetch-mode", b"navigate");
+    }
+    let accepts_html = values(headers, "accept")
+        .any(|value| value.to_ascii_lowercase().windows(9).any(|part| part == b"text/html"));
+    (is(":method", b"GET") || is(":method", b"HEAD")) && accepts_html
+}
+
+/// Writes the answer.
+pub(crate) fn render(denial: &Denial, audience: &Audience) -> LocalReply {
+    let (status, challenge) = denial.answer();
+    let mut headers = vec![("cache-control", "no-store".to_owned())];
+    if let Some(challenge) = challenge_header(denial, challenge, audience) {
+        headers.push(("www-authenticate", challenge));
+    }
+    if let Some(wait) = retry_after(denial) {
+        headers.push(("retry-after", wait.as_secs().max(1).to_string()));
+    }
+    let (status, content_type, body) = match audience.format {
+        ErrorFormat::Portabilling => portabilling(denial, status, audience),
+        ErrorFormat::Problem if audience.navigation => {
+            (status, "text/html; charset=utf-8", page(status, audience))
+        }
+        ErrorFormat::Problem => (status, "application/problem+json", problem(status, challenge, audience)),
+    };
+    headers.push(("content-type", content_type.to_owned()));
+    headers.push(("x-content-type-options", "nosniff".to_owned()));
+    if content_type.starts_with("text/html") {
+        let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
+        headers.push(("content-security-policy", policy.to_owned()));
+    }
+    LocalReply { status: status.as_u16(), headers, body }
+}
+
+fn challenge_header(denial: &Denial, challenge: Challenge, audience: &Audience) -> Option<String> {
+    let realm = audience.realm.as_deref();
+    let mut header = match (challenge, realm) {
+        (Challenge::None, _) => return None,
+        (Challenge::Bare, realm) => format!("Bearer realm=\"{}\"", realm.unwrap_or_default()),
+        (Challenge::Error(error), Some(realm)) => format!("Bearer realm=\"{realm}\", error=\"{error}\""),
+        (Challenge::Error(error), None) => format!("Bearer error=\"{error}\""),
+    };
+    // Writing into a String cannot fail.
+    match denial {
+        Denial::MissingScope { scopes } if !scopes.is_empty() => {
+            let _ = write!(header, ", scope=\"{}\"", scopes.join(" "));
+        }
+        Denial::StepUp { acr_values, max_age } => {
+            if !acr_values.is_empty() {
+                let _ = write!(header, ", acr_values=\"{}\"", acr_values.join(" "));
+            }
+            if let Some(max_age) = max_age {
+                let _ = write!(header, ", max_age=\"{}\"", max_age.as_secs());
+            }
+        }
+        _ => {}
+    }
+    Some(header)
+}
+
+const fn retry_after(denial: &Denial) -> Option<Duration> {
+    match denial {
+        Denial::KeysUnavailable { retry_after } => Some(*retry_after),
+        Denial::TooManyWaiting | Denial::WaitedTooLong => Some(RETRY_AFTER),
+        _ => None,
+    }
+}
+
+/// RFC 9457, with the error code of the challenge and Envoy's request id.
+fn problem(status: StatusCode, challenge: Challenge, audience: &Audience) -> String {
+    let mut problem = Map::new();
+    problem.insert("type".to_owned(), json!("about:blank"));
+    problem.insert("title".to_owned(), json!(status.canonical_reason()));
+    problem.insert("status".to_owned(), json!(status.as_u16()));
+    if let Challenge::Error(error) = challenge {
+        problem.insert("error".to_owned(), json!(error));
+    }
+    if let Some(request_id) = &audience.request_id {
+        problem.insert("request_id".to_owned(), json!(request_id));
+    }
+    Value::Object(problem).to_string()
+}
+
+/// The fault that PortaBilling's clients know: they go to their sign-in page on the first of the two codes,
+/// which PortaBilling sends with status 500.
+fn portabilling(
+    denial: &Denial,
+    status: StatusCode,
+    audience: &Audience,
+) -> (StatusCode, &'static str, String) {
+    let (status, code) = if status == StatusCode::UNAUTHORIZED {
+        (StatusCode::INTERNAL_SERVER_ERROR, "Server.Session.check_auth.auth_failed".to_owned())
+    } else {
+        (status, format!("Portcullis.{}", denial.slug()))
+    };
+    let text = match (status, &audience.request_id) {
+        (StatusCode::INTERNAL_SERVER_ERROR, _) => "Authentication failed".to_owned(),
+        (status, None) => status.canonical_reason().unwrap_or_default().to_owned(),
+        (status, Some(id)) => format!("{} (request {id})", status.canonical_reason().unwrap_or_default()),
+    };
+    (status, "application/json", json!({ "faultcode": code, "faultstring": text }).to_string())
+}
+
+/// A page for a person; nothing of the request is repeated in it but Envoy's request id.
+fn page(status: StatusCode, audience: &Audience) -> String {
+    let explanation = match status {
+        StatusCode::UNAUTHORIZED => "You need to sign in to see this page.",
+        StatusCode::FORBIDDEN => "Your account does not have access to this page.",
+        StatusCode::SERVICE_UNAVAILABLE => "Sign-in is unavailable at the moment. Please try again shortly.",
+        StatusCode::MISDIRECTED_REQUEST => "This address is not served here.",
+        _ => "The request could not be understood.",
+    };
+    let id = audience.request_id.as_deref().map(escape).unwrap_or_default();
+    let reference = if id.is_empty() { id } else { format!("<p class=\"id\">Reference: {id}</p>") };
+    let title = status.canonical_reason().unwrap_or_default();
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{title}</title>\
+         <style>body{{font:1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:15vh auto;padding:0 1.5rem;\
+         color:#1d2330}}h1{{font-size:1.5rem}}.id{{color:#5d6675;font-size:.875rem}}</style></head>\
+         <body><main><h1>{title}</h1><p>{explanation}</p>{reference}</main></body></html>\n"
+    )
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+}

@@ -1,0 +1,128 @@
+//! The head of a request, one snapshot in bytes, read once and strictly.
+
+use crate::authority::Host;
+use crate::error::RequestError;
+use crate::path::NormalPath;
+
+/// A header field as the host gives it: names in lower case, values as bytes, repeated fields repeated.
+pub type Header = (String, Vec<u8>);
+
+/// A request that can be judged: it has one authority, one method and one path that everybody reads alike.
+#[derive(Debug)]
+pub(crate) struct Request<'h> {
+    pub(crate) host: Host,
+    pub(crate) method: &'h str,
+    pub(crate) path: NormalPath<'h>,
+    pub(crate) query: Option<&'h [u8]>,
+}
+
+impl<'h> Request<'h> {
+    /// Reads the pseudo headers (RFC 9113 section 8.3.1), which Envoy also fills in for HTTP/1.
+    ///
+    /// # Errors
+    /// The head is too large, incomplete, or can be read in two ways.
+    pub(crate) fn parse(headers: &'h [Header], max_head_bytes: usize) -> Result<Self, RequestError> {
+        if headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > max_head_bytes {
+            return Err(RequestError::HeadTooLarge);
+        }
+        let host = host(headers)?;
+        let method =
+            std::str::from_utf8(single(headers, ":method")?).map_err(|_| RequestError::PseudoHeader)?;
+        let target = single(headers, ":path")?;
+        let (path, query) = match target.iter().position(|byte| *byte == b'?') {
+            None => (target, None),
+            Some(at) => (target.get(..at).unwrap_or_default(), target.get(at + 1..)),
+        };
+        // A fragment never travels, and controls or spaces end the request line for some servers.
+        if query.is_some_and(|query| query.iter().any(|byte| *byte <= b' ' || matches!(byte, b'#' | 0x7f))) {
+            return Err(RequestError::Path);
+        }
+        Ok(Self { host, method, path: NormalPath::parse(path)?, query })
+    }
+
+    /// Whether the query has a parameter of this name.
+    pub(crate) fn has_parameter(&self, name: &str) -> bool {
+        let mut pairs = self.query.unwrap_or_default().split(|byte| *byte == b'&');
+        pairs.any(|pair| pair.split(|byte| *byte == b'=').next() == Some(name.as_bytes()))
+    }
+}
+
+/// The canonical authority.
+///
+/// # Errors
+/// Absent, repeated, no host, or contradicted by a `host` field that came along.
+pub(crate) fn host(headers: &[Header]) -> Result<Host, RequestError> {
+    let host = Host::parse(single(headers, ":authority")?).ok_or(RequestError::Authority)?;
+    let agrees = values(headers, "host").all(|value| Host::parse(value).as_ref() == Some(&host));
+    if agrees { Ok(host) } else { Err(RequestError::Authority) }
+}
+
+/// The values of all fields with this name, in their order.
+pub(crate) fn values<'h>(headers: &'h [Header], name: &str) -> impl Iterator<Item = &'h [u8]> {
+    headers
+        .iter()
+        .filter(move |(known, _)| known.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.as_slice())
+}
+
+fn single<'h>(headers: &'h [Header], name: &str) -> Result<&'h [u8], RequestError> {
+    let mut values = values(headers, name);
+    match (values.next(), values.next()) {
+        (Some(value), None) => Ok(value),
+        _ => Err(RequestError::PseudoHeader),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(fields: &[(&str, &[u8])]) -> Vec<Header> {
+        fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect()
+    }
+
+    #[track_caller]
+    fn check(fields: &[(&str, &[u8])], expect: Result<(&str, &str), RequestError>) {
+        let headers = head(fields);
+        let request = Request::parse(&headers, 1000);
+        let got = request
+            .as_ref()
+            .map(|request| (request.host.as_str(), request.path.as_str()))
+            .map_err(|error| *error);
+        assert_eq!(got, expect);
+    }
+
+    const GOOD: [(&str, &[u8]); 3] =
+        [(":authority", b"A.com:443"), (":method", b"GET"), (":path", b"/x?y=%zz/../z")];
+
+    #[test]
+    fn a_complete_head_is_read() {
+        check(&GOOD, Ok(("a.com", "/x")));
+        check(&[GOOD.as_slice(), &[("host", b"a.com")]].concat(), Ok(("a.com", "/x")));
+        check(&[GOOD.as_slice(), &[("x", b"\xff\x80")]].concat(), Ok(("a.com", "/x")));
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_refused() {
+        for at in 0..3 {
+            let mut fields = GOOD.to_vec();
+            fields.remove(at);
+            check(&fields, Err(RequestError::PseudoHeader));
+            check(&[GOOD.as_slice(), &[GOOD[at]]].concat(), Err(RequestError::PseudoHeader));
+        }
+        check(&[GOOD.as_slice(), &[("host", b"b.com")]].concat(), Err(RequestError::Authority));
+        check(&[(":authority", b"a,b"), GOOD[1], GOOD[2]], Err(RequestError::Authority));
+        for path in [&b"/a?b#c"[..], b"/a?b c", b"/a?\0", b"/a#?b"] {
+            check(&[GOOD[0], GOOD[1], (":path", path)], Err(RequestError::Path));
+        }
+        check(&[GOOD.as_slice(), &[("x", &[b'x'; 1000])]].concat(), Err(RequestError::HeadTooLarge));
+    }
+
+    #[test]
+    fn parameters_are_found_by_whole_names() {
+        for (query, expect) in [("t=1", true), ("a&t", true), ("tt=1", false), ("a=t", false), ("", false)] {
+            let headers = head(&[GOOD[0], GOOD[1], (":path", format!("/?{query}").as_bytes())]);
+            assert_eq!(Request::parse(&headers, 1000).unwrap().has_parameter("t"), expect, "{query}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Counters and gauges, defined when first used: `portcullis.<realm>.<what>`. Realm names and reasons are
+//! the only words in a name; nothing that a client sends is.
+
+use std::collections::HashMap;
+
+use portcullis_core::{Decision, Ground, KeyEvent};
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::MetricType;
+
+/// Stands in a metric's name where a request belongs to no realm.
+const NO_SITE: &str = "no_site";
+
+/// The ids of the metrics that were used so far.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics(HashMap<String, u32>);
+
+impl Metrics {
+    /// Counts a decision by realm and ground or reason.
+    pub(crate) fn decided(&mut self, decision: &Decision) {
+        match decision {
+            Decision::Forward { permit, .. } => {
+                let ground = match permit.ground {
+                    Ground::Public => "public",
+                    Ground::Legacy => "legacy",
+                    Ground::Token(_) => "token",
+                };
+                self.count(&permit.realm, &format!("allowed.{ground}"));
+            }
+            Decision::Reply { refusal, .. } => {
+                let realm = refusal.realm.as_deref().unwrap_or(NO_SITE);
+                self.count(realm, &format!("denied.{}", refusal.denial.slug()));
+            }
+        }
+    }
+
+    /// Counts the end of a fetch by realm and result.
+    pub(crate) fn fetched(&mut self, realm: &str, event: &KeyEvent) {
+        match event {
+            KeyEvent::Fetched { .. } => self.count(realm, "keys_fetch.success"),
+            KeyEvent::Failed(error) => self.count(realm, &format!("keys_fetch.{}", error.slug())),
+            KeyEvent::Call(_) | KeyEvent::Stray => {}
+        }
+    }
+
+    /// Shows how old a realm's keys are, and how many.
+    pub(crate) fn keys(&mut self, realm: &str, age_seconds: u64, usable: usize) {
+        self.show(realm, "keys_age_seconds", age_seconds);
+        self.show(realm, "keys_usable", u64::try_from(usable).unwrap_or(u64::MAX));
+    }
+
+    /// Shows how many requests wait for keys in this worker.
+    pub(crate) fn waiting(&mut self, realm: &str, requests: usize) {
+        self.show(realm, "requests_waiting", u64::try_from(requests).unwrap_or(u64::MAX));
+    }
+
+    fn count(&mut self, realm: &str, what: &str) {
+        if let Some(id) = self.id(MetricType::Counter, realm, what) {
+            let _ = hostcalls::increment_metric(id, 1);
+        }
+    }
+
+    fn show(&mut self, realm: &str, what: &str, value: u64) {
+        if let Some(id) = self.id(MetricType::Gauge, realm, what) {
+            let _ = hostcalls::record_metric(id, value);
+        }
+    }
+
+    fn id(&mut self, kind: MetricType, realm: &str, what: &str) -> Option<u32> {
+        let name = format!("portcullis.{realm}.{what}");
+        if let Some(id) = self.0.get(&name) {
+            return Some(*id);
+        }
+        let id = hostcalls::define_metric(kind, &name).ok()?;
+        self.0.insert(name, id);
+        Some(id)
+    }
+}

@@ -1,0 +1,150 @@
+//! The plugin in one worker: loads the configuration and drives the key store.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use portcullis_core::{Filter, KeyAnswer, KeyCall, KeyError, KeyEvent, KeyStore, Monotonic, RealmId};
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{BufferType, ContextType};
+
+use crate::host;
+use crate::stream::Stream;
+use crate::worker::Worker;
+
+/// The root context. Without a configuration it creates no streams, and the host refuses the plugin.
+#[derive(Debug, Default)]
+pub(crate) struct Root {
+    worker: Option<Rc<RefCell<Worker>>>,
+    /// Calls that are under way.
+    calls: HashMap<u32, (RealmId, KeyCall)>,
+}
+
+impl Root {
+    /// One round: take in what other workers did, fetch what is due, resume whom it concerns.
+    fn round(&mut self) {
+        let Some(worker) = self.worker.clone() else { return };
+        let Ok(mut worker) = worker.try_borrow_mut() else { return };
+        let env = host::env();
+        let mut changed = Vec::new();
+        for realm in worker.keys.realms() {
+            let Some(name) = worker.keys.record_name(realm).map(str::to_owned) else { continue };
+            if let Some(record) = host::shared(&name)
+                && worker.keys.observe(realm, &record, env.monotonic)
+            {
+                changed.push(realm);
+            }
+            if worker.keys.is_due(realm, env.monotonic)
+                && host::swap_shared(&name, |record| worker.keys.claim(realm, record, env.monotonic))
+                && let Some(call) = worker.keys.begin(realm, env.monotonic)
+                && self.call(&mut worker, realm, call, env.monotonic)
+            {
+                changed.push(realm);
+            }
+        }
+        worker.resume(&changed, env);
+        worker.show(env.monotonic);
+        host::tick_after(worker.next_round(env.monotonic));
+    }
+
+    /// Sends a call. `true`: it failed at once, and the fetch has ended.
+    fn call(&mut self, worker: &mut Worker, realm: RealmId, call: KeyCall, now: Monotonic) -> bool {
+        match host::dispatch(&call) {
+            Ok(token) => {
+                self.calls.insert(token, (realm, call));
+                false
+            }
+            Err(error) => self.answered(worker, realm, Err(error), now),
+        }
+    }
+
+    /// Takes in an answer. `true`: the fetch has ended.
+    fn answered(
+        &mut self,
+        worker: &mut Worker,
+        realm: RealmId,
+        answer: Result<KeyAnswer, KeyError>,
+        now: Monotonic,
+    ) -> bool {
+        let event = worker.keys.answered(realm, answer, now);
+        if let KeyEvent::Call(call) = event {
+            return self.call(worker, realm, call, now);
+        }
+        if let Some(name) = worker.keys.record_name(realm) {
+            host::swap_shared(name, |record| worker.keys.release(realm, record, now));
+        }
+        let name = worker.filter.realm_names().find(|(id, _)| *id == realm).map(|(_, name)| name.to_owned());
+        let name = name.unwrap_or_default();
+        match &event {
+            KeyEvent::Fetched { usable, dropped } => {
+                log::info!("keys fetched realm={name} usable={usable} dropped={dropped}");
+            }
+            KeyEvent::Failed(error) => {
+                log::warn!("keys not fetched realm={name} reason={} ({error})", error.slug());
+            }
+            KeyEvent::Call(_) | KeyEvent::Stray => {}
+        }
+        worker.fetched(&name, &event);
+        true
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(
+        &mut self,
+        token: u32,
+        num_headers: usize,
+        body_size: usize,
+        _num_trailers: usize,
+    ) {
+        let Some((realm, call)) = self.calls.remove(&token) else { return };
+        let Some(worker) = self.worker.clone() else { return };
+        let Ok(mut worker) = worker.try_borrow_mut() else { return };
+        let env = host::env();
+        let answer = host::answer(num_headers, body_size, call.max_body_bytes);
+        if self.answered(&mut worker, realm, answer, env.monotonic) {
+            worker.resume(&[realm], env);
+            host::tick_after(worker.next_round(env.monotonic));
+        }
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, size: usize) -> bool {
+        host::adopt_log_level();
+        let document = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten();
+        let filter = match Filter::parse(&document.unwrap_or_default()) {
+            Ok(filter) => filter,
+            Err(error) => {
+                log::error!("configuration refused: {error}");
+                return false;
+            }
+        };
+        let env = host::env();
+        let keys = KeyStore::new(&filter, host::seed(), env.monotonic);
+        for realm in keys.realms() {
+            if let Some(name) = keys.record_name(realm) {
+                host::seed_shared(name, &KeyStore::seed_record());
+            }
+        }
+        let worker = Worker::new(filter, keys);
+        host::tick_after(worker.next_round(env.monotonic));
+        self.worker = Some(Rc::new(RefCell::new(worker)));
+        true
+    }
+
+    fn on_tick(&mut self) {
+        host::adopt_log_level();
+        self.round();
+    }
+
+    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
+        let worker = self.worker.clone()?;
+        Some(Box::new(Stream::new(context, worker)))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
