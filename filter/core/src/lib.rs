@@ -22,6 +22,7 @@
 )]
 
 pub mod config;
+mod document;
 mod filter;
 
 mod authority;

@@ -13,9 +13,9 @@ use serde_json::Value;
 pub(crate) use realm::Realm;
 
 use crate::config::{Config, Limits as LimitsConfig, Span};
+use crate::document;
 use crate::error::ConfigError;
 use crate::identity::IdentityPolicy;
-use crate::json;
 use crate::legacy::LegacyPolicy;
 use crate::site::{HostPattern, SiteMap};
 
@@ -56,11 +56,7 @@ impl Filter {
     /// # Errors
     /// The first thing that is wrong, with its path in the document and the mend.
     pub fn parse(document: &[u8]) -> Result<Self, ConfigError> {
-        let document = json::parse(document)
-            .map_err(|error| ConfigError::new("", format_args!("the configuration is not JSON: {error}")))?;
-        if !document.is_object() {
-            return Err(ConfigError::new("", "the configuration must be a JSON object"));
-        }
+        let document = document::read(document)?;
         refuse_null(&document, &Place::top())?;
         let config: Config = serde_path_to_error::deserialize(&document).map_err(|error| {
             let path = error.path().to_string();
