@@ -52,6 +52,10 @@ mod reply;
 mod error;
 mod time;
 
+#[cfg(test)]
+#[allow(dead_code)] // one set of helpers for all modules
+mod testing;
+
 pub use authz::Authorized;
 pub use error::{ConfigError, KeyError, RequestError, TokenError};
 pub use exchange::{Decision, Exchange, Ground, Input, Need, Permit, Refusal, Step};

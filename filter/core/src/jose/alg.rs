@@ -36,7 +36,7 @@ pub(crate) enum Family {
 }
 
 impl Algorithm {
-    const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Rs256,
         Self::Rs384,
         Self::Rs512,
