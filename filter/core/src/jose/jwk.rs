@@ -203,3 +203,7 @@ fn odd(number: &[u8]) -> bool {
 fn exponent_fits(e: &[u8]) -> bool {
     e.len() <= 4 && e.iter().fold(0_u64, |value, byte| value * 256 + u64::from(*byte)) >= 65_537
 }
+
+#[cfg(test)]
+#[path = "jwk_tests.rs"]
+mod tests;
