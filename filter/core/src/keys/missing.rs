@@ -57,8 +57,9 @@ mod tests {
         for hold in [1, 2, 4, 5, 5] {
             assert!(!missing.holds("k", now));
             missing.note("k".to_owned(), SECOND, 5 * SECOND, now);
-            assert!(missing.holds("k", now.plus(hold * SECOND - Duration::from_millis(1))));
-            now = now.plus(hold * SECOND);
+            let end = now.plus(hold * SECOND);
+            assert!(missing.holds("k", Monotonic(end.0 - 1)));
+            now = end;
         }
         missing.note("k".to_owned(), SECOND, 5 * SECOND, now);
         missing.forget(|kid| kid == "k");

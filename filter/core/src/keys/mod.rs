@@ -37,6 +37,8 @@ const BUSY_POLL: Duration = Duration::from_millis(20);
 const IDLE_POLL: Duration = Duration::from_secs(1);
 /// What a lease allows beyond the deadlines of its two calls.
 const LEASE_SLACK: Duration = Duration::from_secs(1);
+/// Ids that a realm's fetch is held against; any of them gets it begun.
+const MAX_WANTED: usize = 1024;
 
 /// The keys of all realms, as one worker knows them.
 #[derive(Debug)]
@@ -106,9 +108,14 @@ struct RealmKeys {
     record_name: String,
     /// The record as last seen, without the published keys.
     record: Record,
+    /// When the published keys were fetched, as last seen.
+    seen: Option<u64>,
     held: Option<Held>,
+    /// Configured or learnt.
     jwks_path: Option<String>,
     fetch: Option<Fetch>,
+    /// When the call under way was sent: what it brings is as old as that.
+    asked_at: Monotonic,
     /// What a finished fetch has to tell the other workers.
     outcome: Option<Result<Published, KeyError>>,
     /// Key ids that requests wait for.
@@ -196,7 +203,9 @@ impl KeyStore {
 
     /// Notes that a request waits for a key.
     pub fn want(&mut self, realm: RealmId, kid: &str) {
-        if let Some(realm) = self.realm_mut(realm) {
+        if let Some(realm) = self.realm_mut(realm)
+            && realm.wanted.len() < MAX_WANTED
+        {
             realm.wanted.insert(kid.to_owned());
         }
     }
@@ -241,9 +250,11 @@ impl RealmKeys {
         Self {
             record_name: record_name(realm),
             record: Record::default(),
+            seen: None,
             held,
             jwks_path: realm.jwks_path.clone(),
             fetch: None,
+            asked_at: now,
             outcome: None,
             wanted: HashSet::new(),
             missing: Missing::default(),
@@ -271,11 +282,16 @@ impl RealmKeys {
             return Lookup::Unknown;
         }
         let cooldown = usable.and_then(|_| self.cooldown(now));
-        match (self.record.failures, self.record.backoff(now).or(cooldown)) {
-            (_, None) => Lookup::Wait,
-            (0, Some(_)) => Lookup::Unknown,
-            (_, Some(retry_after)) => Lookup::Unavailable { retry_after },
+        match self.record.backoff(now).or(cooldown) {
+            None => Lookup::Wait,
+            Some(_) if self.record.failures == 0 && self.refetch_brought_keys() => Lookup::Unknown,
+            Some(retry_after) => Lookup::Unavailable { retry_after },
         }
+    }
+
+    /// Whether the keys are those of the last refetch, or newer: it may have failed, or nobody ended it.
+    fn refetch_brought_keys(&self) -> bool {
+        self.held.as_ref().map(|held| held.fetched_at.0) >= self.record.refetched_at
     }
 
     /// What is left of the time in which no unknown key id leads to a fetch.
@@ -292,6 +308,7 @@ impl RealmKeys {
     }
 
     fn observe(&mut self, mut record: Record, now: Monotonic) -> bool {
+        self.seen = published_at(&record);
         let adopted = match record.published.take() {
             Some(published) if self.is_news(&published) => self.adopt(&published),
             _ => false,
@@ -335,6 +352,10 @@ impl RealmKeys {
         if now.0 < record.until && (record.holder != 0 || record.failures > 0) {
             return None;
         }
+        // A fetch ended after this worker looked: what it brought may be all that is needed.
+        if published_at(&record) > self.seen {
+            return None;
+        }
         if reason == Reason::UnknownKid {
             record.refetched_at = Some(now.0);
         }
@@ -346,11 +367,14 @@ impl RealmKeys {
         if self.reason(now) == Some(Reason::UnknownKid) {
             self.record.refetched_at = Some(now.0);
         }
-        let (fetch, path) = match &self.jwks_path {
+        // After a failure, whoever's it was, the path may have moved: discovery is asked again.
+        let learnt = self.jwks_path.as_ref().filter(|_| self.record.failures == 0);
+        let (fetch, path) = match self.realm.jwks_path.as_ref().or(learnt) {
             Some(path) => (Fetch::JwkSet, path.clone()),
             None => (Fetch::Discovery, self.realm.discovery_path.clone()),
         };
         self.fetch = Some(fetch);
+        self.asked_at = now;
         self.call(path)
     }
 
@@ -377,6 +401,7 @@ impl RealmKeys {
             (Fetch::Discovery, Ok(body)) => match discovery::jwks_path(&body, &self.realm.issuer) {
                 Ok(path) => {
                     self.fetch = Some(Fetch::JwkSet);
+                    self.asked_at = now;
                     self.jwks_path = Some(path.clone());
                     return KeyEvent::Call(self.call(path));
                 }
@@ -387,15 +412,17 @@ impl RealmKeys {
         match result {
             Ok((keys, jwks)) => {
                 let (usable, dropped) = (keys.len(), keys.dropped());
-                self.take(keys, now);
+                let asked_at = self.asked_at;
+                // An answer may come so late that another worker's keys are newer.
+                if self.held.as_ref().is_none_or(|held| held.bootstrap || held.fetched_at <= asked_at) {
+                    self.take(keys, asked_at);
+                }
                 let jwks_path = self.jwks_path.clone().unwrap_or_default();
-                self.outcome = Some(Ok(Published { fetched_at: now.0, jwks_path, jwks }));
+                self.outcome = Some(Ok(Published { fetched_at: asked_at.0, jwks_path, jwks }));
                 self.record.succeed(now);
                 KeyEvent::Fetched { usable, dropped }
             }
             Err(error) => {
-                // The path may have moved: ask discovery again, unless the path is configured.
-                self.jwks_path.clone_from(&self.realm.jwks_path);
                 self.wanted.clear();
                 self.outcome = Some(Err(error));
                 self.record.fail(self.random.byte(), now);
@@ -434,7 +461,8 @@ impl RealmKeys {
     }
 
     fn next_round(&self, now: Monotonic) -> Duration {
-        if self.reason(now).is_none() || self.fetch.is_some() {
+        let others = !self.wanted.is_empty() && self.record.is_held(now);
+        if self.fetch.is_some() || !(others || self.reason(now).is_some()) {
             return IDLE_POLL.min(Monotonic(self.refresh_at.0).since(now).max(BUSY_POLL));
         }
         match self.record.backoff(now) {
@@ -442,6 +470,10 @@ impl RealmKeys {
             None => BUSY_POLL,
         }
     }
+}
+
+fn published_at(record: &Record) -> Option<u64> {
+    record.published.as_ref().map(|published| published.fetched_at)
 }
 
 /// Names the source of the keys, so that a changed configuration starts with a record of its own.
@@ -476,3 +508,6 @@ impl Random {
         (mixed >> 56).to_le_bytes()[0]
     }
 }
+
+#[cfg(test)]
+mod tests;

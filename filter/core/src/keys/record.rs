@@ -15,6 +15,8 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 /// No lease and no back-off ends later than this from now; a record that says so is damaged.
 const LONGEST_HOLD: Duration = Duration::from_mins(10);
+/// Workers read the clock and then the record: another one may have written in between.
+const CLOCK_SLACK: Duration = Duration::from_secs(10);
 
 /// The shared record of one realm. Times are those of the process-wide monotonic clock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,9 +51,10 @@ impl Record {
             return Self::default();
         }
         let record: Self = serde_json::from_slice(body).unwrap_or_default();
-        let from_the_future = record.until > now.plus(LONGEST_HOLD).0
-            || record.refetched_at.is_some_and(|at| at > now.0)
-            || record.published.as_ref().is_some_and(|published| published.fetched_at > now.0);
+        let latest = now.plus(CLOCK_SLACK);
+        let from_the_future = record.until > latest.plus(LONGEST_HOLD).0
+            || record.refetched_at.is_some_and(|at| at > latest.0)
+            || record.published.as_ref().is_some_and(|published| published.fetched_at > latest.0);
         if from_the_future { Self::default() } else { record }
     }
 
@@ -139,10 +142,10 @@ mod tests {
     fn a_record_from_the_future_counts_as_none() {
         for record in [
             Record { until: 2_000_000, ..record() },
-            Record { refetched_at: Some(1_001), ..record() },
+            Record { refetched_at: Some(11_001), ..record() },
             Record {
                 published: Some(Published {
-                    fetched_at: 1_001,
+                    fetched_at: 11_001,
                     jwks_path: String::new(),
                     jwks: String::new(),
                 }),
