@@ -3,6 +3,8 @@
 //! The tests say what a client and the upstream see: HTTP, the log, the metrics, and nothing of the filter's inside. Without Envoy or the
 //! built filter they are skipped, loudly; with `CI` set that is a failure.
 
+mod ask;
 mod reference;
 mod smoke;
 mod support;
+mod tokens;
