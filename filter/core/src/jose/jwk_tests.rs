@@ -285,7 +285,8 @@ fn different_keys_under_one_id_are_all_dropped() {
         vec![ours.clone(), elliptic],
         vec![ours.clone(), pss],
     ] {
-        let keys = KeySet::parse(&jwk_set(&[same.as_slice(), &[good.clone()]].concat()), &ALL).unwrap();
+        let keys =
+            KeySet::parse(&jwk_set(&[same.as_slice(), std::slice::from_ref(&good)].concat()), &ALL).unwrap();
         assert!(keys.find("k").is_none() && keys.find("good").is_some());
         assert_eq!((keys.len(), keys.dropped()), (1, same.len()));
         check_set(&jwk_set(&same), JwkSetError::NoUsableKey);

@@ -3,6 +3,8 @@
 //! The algorithm is the key's, fixed when the key is prepared: a token only ever confirms it.
 
 use jsonwebtoken::DecodingKey;
+use pkcs1::UintRef;
+use pkcs1::der::Encode as _;
 
 use super::alg::Algorithm;
 use super::jws::Jws;
@@ -33,7 +35,7 @@ impl Key {
     /// Prepares a key, or finds that the numbers are no key: a point off its curve, for instance.
     pub(super) fn prepare(algorithm: Algorithm, material: &Material<'_>) -> Option<Self> {
         let decoding = match material {
-            Material::Rsa { n, e } => DecodingKey::from_rsa_raw_components(n, e),
+            Material::Rsa { n, e } => DecodingKey::from_rsa_der(&rsa_public_key(n, e)?),
             Material::Ec { x, y } => DecodingKey::from_ec_components(x, y).ok()?,
             Material::Ed { x } => DecodingKey::from_ed_components(x).ok()?,
         };
@@ -73,8 +75,22 @@ impl Key {
     }
 }
 
+/// `RSAPublicKey` in DER (RFC 8017 appendix A.1.1): the form that every backend takes as it is.
+fn rsa_public_key(n: &[u8], e: &[u8]) -> Option<Vec<u8>> {
+    let (modulus, public_exponent) = (UintRef::new(n).ok()?, UintRef::new(e).ok()?);
+    pkcs1::RsaPublicKey { modulus, public_exponent }.to_der().ok()
+}
+
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Key").field("algorithm", &self.algorithm).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "wycheproof_tests.rs"]
+mod wycheproof_tests;
