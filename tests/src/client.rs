@@ -1,11 +1,13 @@
 //! Clients for requests that an ordinary library refuses to send. For anything else there is `reqwest`, see [`ordinary`].
 //!
 //! - [`Raw`] writes an HTTP/1.1 request byte by byte: repeated headers, bytes above 0x7f, absolute-form, paths that nobody normalised.
+//! - [`Connection`] sends such requests one after the other on one connection.
 //! - [`H2Request`] speaks HTTP/2 with prior knowledge: authority next to a `host` header, trailers, a reset in the middle.
 //! - [`websocket`] opens a WebSocket.
 //!
 //! Each of them gives up after [`PATIENCE`].
 
+mod connection;
 mod h2;
 mod raw;
 
@@ -19,6 +21,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error as WebSocketError;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
+pub use self::connection::Connection;
 pub use self::h2::{H2Pending, H2Request};
 pub use self::raw::{Raw, raw_http1};
 use crate::PATIENCE;
@@ -95,8 +98,16 @@ pub async fn websocket(
 
 /// The result, or `TimedOut` once the patience is at its end.
 pub(crate) async fn patiently<T>(future: impl Future<Output = T>) -> io::Result<T> {
-    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {PATIENCE:?}"));
-    tokio::time::timeout(PATIENCE, future).await.map_err(late)
+    within(PATIENCE, future).await
+}
+
+/// The result, or `TimedOut` once this patience is at its end.
+pub(crate) async fn within<T>(
+    patience: std::time::Duration,
+    future: impl Future<Output = T>,
+) -> io::Result<T> {
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {patience:?}"));
+    tokio::time::timeout(patience, future).await.map_err(late)
 }
 
 /// Header fields as pairs.

@@ -65,6 +65,8 @@ pub enum Fault {
     Delay(Duration),
     /// Takes the request and never answers.
     Stall,
+    /// The right answer, but only once the endpoint's fault is another one or none: the test says when.
+    Hold,
     /// The right answer, a byte every 100 ms.
     Drip,
     /// Promises the right length, sends half and breaks the connection.
@@ -235,14 +237,18 @@ async fn answer(realm: Realm, observed: Arc<Observed>, request: Request<Incoming
         Endpoint::Jwks => &observed.jwks_hits,
     };
     hits.fetch_add(1, Ordering::SeqCst);
-    let fault = lock(&observed.faults).iter().find(|(at, _)| *at == endpoint).map(|(_, fault)| fault.clone());
-    respond(&document, fault).await
+    let fault =
+        || lock(&observed.faults).iter().find(|(at, _)| *at == endpoint).map(|(_, fault)| fault.clone());
+    while matches!(fault(), Some(Fault::Hold)) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    respond(&document, fault()).await
 }
 
 async fn respond(document: &Value, fault: Option<Fault>) -> Response<Body> {
     let good = Bytes::from(document.to_string());
     match fault {
-        None => json_document(good),
+        None | Some(Fault::Hold) => json_document(good),
         Some(Fault::Status(status)) => whole(status, "application/json", r#"{"error":"unknown_error"}"#),
         Some(Fault::Redirect) => {
             let mut response = whole(302, "text/html", "");
@@ -347,6 +353,13 @@ mod tests {
             issuer.fault(Endpoint::Jwks, fault.clone());
             assert!(get(&issuer, CERTS).await.is_err(), "{fault:?}");
         }
+        issuer.fault(Endpoint::Jwks, Fault::Hold);
+        let release = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            issuer.clear_faults();
+        };
+        let (held, ()) = tokio::join!(get(&issuer, CERTS), release);
+        assert_eq!(held.unwrap().0, 200);
         issuer.fault(Endpoint::Discovery, Fault::WrongIssuer);
         let (_, body) = get(&issuer, "/.well-known/openid-configuration").await.unwrap();
         assert_eq!(

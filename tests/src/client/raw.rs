@@ -57,9 +57,14 @@ impl Raw {
         self.header("Content-Length", length)
     }
 
-    /// The request as it goes out.
+    /// The request as it goes out on a connection of its own.
     pub fn bytes(&self) -> Vec<u8> {
         [&self.line[..], &self.fields, b"Connection: close\r\n\r\n", &self.body].concat()
+    }
+
+    /// The request as it goes out on a [`Connection`](super::Connection) that others use after it.
+    pub(super) fn kept_alive(&self) -> Vec<u8> {
+        [&self.line[..], &self.fields, b"\r\n", &self.body].concat()
     }
 
     /// Sends it.
@@ -94,7 +99,7 @@ pub async fn raw_http1(addr: SocketAddr, request: &[u8]) -> io::Result<RawRespon
 }
 
 /// The answer, once it is complete. `closed` says that nothing will follow.
-fn parse(received: &[u8], closed: bool) -> io::Result<Option<RawResponse>> {
+pub(super) fn parse(received: &[u8], closed: bool) -> io::Result<Option<RawResponse>> {
     let mut fields = [httparse::EMPTY_HEADER; 128];
     let mut head = httparse::Response::new(&mut fields);
     let httparse::Status::Complete(length) = head.parse(received).map_err(invalid)? else { return Ok(None) };
@@ -143,7 +148,7 @@ fn invalid(problem: impl std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, problem.to_string())
 }
 
-fn incomplete(received: &[u8]) -> io::Error {
+pub(super) fn incomplete(received: &[u8]) -> io::Error {
     let start = String::from_utf8_lossy(&received[..received.len().min(200)]).into_owned();
     let problem = format!("the connection ended after {} bytes: {start:?}", received.len());
     io::Error::new(io::ErrorKind::UnexpectedEof, problem)

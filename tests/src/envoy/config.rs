@@ -116,6 +116,20 @@ impl EnvoyConfig {
         filter["typed_config"]["config"]["configuration"]["value"].take()
     }
 
+    /// Another build of the filter, say one with a way to make it panic.
+    pub fn module(mut self, wasm: &Path) -> Self {
+        for filter in wasm_filters(&mut self.yaml) {
+            filter["typed_config"]["config"]["vm_config"]["code"] = json!({"local": {"filename": wasm}});
+        }
+        self
+    }
+
+    /// Puts an HTTP filter before the others. The plugin of [`edit_plugin`](Self::edit_plugin) is then this one's, if it is a Wasm filter:
+    /// edit first.
+    pub fn filter_before(self, filter: Value) -> Self {
+        self.edit_manager(|manager| items(manager, "/http_filters").insert(0, filter))
+    }
+
     /// Takes the Wasm filter out, to test what is around it.
     pub fn without_wasm(mut self) -> Self {
         for manager in connection_managers(&mut self.yaml) {
