@@ -1,7 +1,8 @@
 //! The proxy-wasm filter: it translates what the host says, and performs what `portcullis_core` decides.
 //!
 //! `root` is the plugin in one worker (configuration, ticks, calls to Keycloak), `stream` one request,
-//! `worker` what both share, `host` every call to the host that could go wrong, `metrics` the counters.
+//! `worker` what both share, `host` every call to the host that could go wrong,
+//! `crypto` signatures by the host, `metrics` the counters.
 //! It only means something inside a WebAssembly host, so there is nothing in it on other targets.
 
 #![cfg(target_os = "wasi")]
@@ -17,6 +18,7 @@
     clippy::dbg_macro
 )]
 
+mod crypto;
 mod host;
 mod metrics;
 mod root;

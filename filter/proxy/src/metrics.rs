@@ -53,6 +53,13 @@ impl Metrics {
         self.show(realm, "requests_waiting", u64::try_from(requests).unwrap_or(u64::MAX));
     }
 
+    /// Shows whether the host verifies signatures (1), or the filter itself (0).
+    pub(crate) fn host_verifies(verifies: bool) {
+        if let Ok(id) = hostcalls::define_metric(MetricType::Gauge, "portcullis.host_verifies") {
+            let _ = hostcalls::record_metric(id, u64::from(verifies));
+        }
+    }
+
     fn count(&mut self, realm: &str, what: &str) {
         if let Some(id) = self.id(MetricType::Counter, realm, what) {
             let _ = hostcalls::increment_metric(id, 1);

@@ -9,7 +9,9 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 
+use crate::crypto;
 use crate::host;
+use crate::metrics::Metrics;
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -113,6 +115,13 @@ impl Context for Root {
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         host::adopt_log_level();
+        // Before anything verifies, bootstrap keys of the configuration included.
+        let host_verifies = crypto::install();
+        log::info!(
+            "signatures are verified by {}",
+            if host_verifies { "the host" } else { "the filter itself" }
+        );
+        Metrics::host_verifies(host_verifies);
         let document = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten();
         let filter = match Filter::parse(&document.unwrap_or_default()) {
             Ok(filter) => filter,

@@ -3,6 +3,7 @@
 //! The algorithm is the key's, fixed when the key is prepared: a token only ever confirms it.
 
 use jsonwebtoken::DecodingKey;
+use jsonwebtoken::crypto::rust_crypto;
 use pkcs1::UintRef;
 use pkcs1::der::Encode as _;
 
@@ -40,8 +41,9 @@ impl Key {
             Material::Ed { x } => DecodingKey::from_ed_components(x).ok()?,
         };
         let key = Self { algorithm, decoding };
-        // The library takes most numbers as they come and finds out when it first uses them: do that now.
-        key.holds("AAAA", b"").is_some().then_some(key)
+        // Whichever backend verifies later, this one looks at the point of a curve as soon as it gets a key.
+        let check = rust_crypto::DEFAULT_PROVIDER.verifier_factory;
+        check(&key.library_algorithm(), &key.decoding).is_ok().then_some(key)
     }
 
     /// Verifies the token's signature.
@@ -52,15 +54,21 @@ impl Key {
         if jws.algorithm != self.algorithm {
             return Err(TokenError::Algorithm);
         }
-        match self.holds(jws.signature, jws.signing_input.as_bytes()) {
-            Some(true) => Ok(Verified(())),
-            Some(false) | None => Err(TokenError::Signature),
+        if self.holds(jws.signature, jws.signing_input.as_bytes()) {
+            Ok(Verified(()))
+        } else {
+            Err(TokenError::Signature)
         }
     }
 
-    /// Whether the signature holds; `None` where the key cannot be used at all.
-    fn holds(&self, signature: &str, message: &[u8]) -> Option<bool> {
-        let algorithm = match self.algorithm {
+    /// Whether the signature holds; a backend that cannot tell has seen none that does.
+    fn holds(&self, signature: &str, message: &[u8]) -> bool {
+        jsonwebtoken::crypto::verify(signature, message, &self.decoding, self.library_algorithm())
+            .unwrap_or(false)
+    }
+
+    const fn library_algorithm(&self) -> jsonwebtoken::Algorithm {
+        match self.algorithm {
             Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
             Algorithm::Rs384 => jsonwebtoken::Algorithm::RS384,
             Algorithm::Rs512 => jsonwebtoken::Algorithm::RS512,
@@ -70,8 +78,7 @@ impl Key {
             Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
             Algorithm::Es384 => jsonwebtoken::Algorithm::ES384,
             Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
-        };
-        jsonwebtoken::crypto::verify(signature, message, &self.decoding, algorithm).ok()
+        }
     }
 }
 

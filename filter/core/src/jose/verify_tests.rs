@@ -208,8 +208,8 @@ fn example(jwk: serde_json::Value, alg: Algorithm, token: &str) {
     let keys = KeySet::parse(&jwk_set(&[jwk]), &[alg]).unwrap();
     let key = keys.find(BILBO).unwrap();
     let (input, signature) = token.rsplit_once('.').unwrap();
-    assert_eq!(key.holds(signature, input.as_bytes()), Some(true), "{alg}");
-    assert_eq!(key.holds(signature, &input.as_bytes()[1..]), Some(false), "{alg}");
+    assert!(key.holds(signature, input.as_bytes()), "{alg}");
+    assert!(!key.holds(signature, &input.as_bytes()[1..]), "{alg}");
 }
 
 #[test]
