@@ -281,3 +281,6 @@ impl fmt::Display for Refusal {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,245 @@
+//! Whole exchanges: a head goes in, and what becomes of it is compared in one line of text.
+
+mod requests;
+mod tokens;
+mod waits;
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::error::KeyError;
+use crate::jose::alg::Algorithm;
+use crate::keys::{KeyAnswer, KeyEvent};
+use crate::testing::{self, ADMINS, CUSTOMERS, Holder, Minter, NOW, admin_claims, claims_with, jwk_set};
+use crate::time::{Monotonic, UnixTime};
+
+const SELFCARE: &str = "selfcare.csp.com";
+const ADMIN: &str = "admin.csp.com";
+/// A site whose refusals are PortaBilling's.
+const PORTAL: &str = "portal.csp.com";
+const START: Monotonic = Monotonic(3_600_000);
+
+/// The configuration of the design, with rules for what it does not show.
+fn document() -> Value {
+    let mut document = testing::two_realms_json();
+    let rules = document["sites"][0]["rules"].as_array_mut().unwrap();
+    for (at, rule) in [
+        json!({"name": "health", "methods": ["GET"], "path": {"exact": "/health"}, "access": "public"}),
+        json!({"name": "password-login", "path": {"template": "/rest/Session/{method}"}, "access": "legacy"}),
+        json!({"name": "open-post", "methods": ["POST"], "path": {"exact": "/open"}, "access": "public"}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        rules.insert(at, rule);
+    }
+    document["sites"].as_array_mut().unwrap().push(json!({
+        "hosts": [PORTAL], "realm": "customers", "error_format": "portabilling",
+        "rules": [
+            {"name": "sessions", "path": {"prefix": "/rest/Session"}, "access": "legacy"},
+            {"name": "all", "path": {"prefix": "/"}, "require": {"realm_roles": {"any": ["customer"]}}},
+        ],
+    }));
+    document["legacy"] = json!({"logins": {SELFCARE: ["ZZZPortaOne"]}});
+    document
+}
+
+/// One worker: configuration, keys and clocks.
+struct Gate {
+    filter: Filter,
+    keys: KeyStore,
+    env: Env,
+    /// The shared record of each realm.
+    records: Vec<Vec<u8>>,
+}
+
+impl Gate {
+    /// A gate that has no keys yet.
+    fn cold(document: &Value) -> Self {
+        let filter = testing::compile(document);
+        let keys = KeyStore::new(&filter, 1, START);
+        let records = filter.realms().iter().map(|_| KeyStore::seed_record()).collect();
+        Self { filter, keys, env: Env { now: NOW, monotonic: START }, records }
+    }
+
+    /// A gate with the keys of both realms, fetched a minute ago.
+    fn with(document: &Value) -> Self {
+        let mut gate = Self::cold(document);
+        assert_eq!(gate.fetch("customers", Ok(&[Minter::customers().jwk()])), "fetched 1");
+        assert_eq!(gate.fetch("admins", Ok(&[Minter::admins().jwk()])), "fetched 1");
+        gate.pass(60);
+        gate
+    }
+
+    fn warm() -> Self {
+        Self::with(&document())
+    }
+
+    /// Both clocks go on.
+    fn pass(&mut self, seconds: u64) {
+        self.env.now = UnixTime(self.env.now.0 + seconds);
+        self.env.monotonic = Monotonic(self.env.monotonic.0 + seconds * 1_000);
+    }
+
+    fn realm(&self, name: &str) -> RealmId {
+        testing::realm(&self.filter, name).id
+    }
+
+    /// Fetches a realm's keys, if the store wants that: what came of it.
+    fn fetch(&mut self, realm: &str, keys: Result<&[Value], KeyError>) -> String {
+        let (id, now) = (self.realm(realm), self.env.monotonic);
+        self.keys.observe(id, &self.records[id.0], now);
+        let claimed = self.keys.claim(id, &self.records[id.0], now).filter(|_| self.keys.is_due(id, now));
+        let Some(claimed) = claimed else { return "nothing to fetch".to_owned() };
+        self.records[id.0] = claimed;
+        let mut event = KeyEvent::Call(self.keys.begin(id, now).unwrap());
+        while let KeyEvent::Call(call) = &event {
+            let issuer = &self.filter.realms()[id.0].issuer;
+            let answer = keys.map(|keys| {
+                let body = if call.path.contains("/.well-known/") {
+                    json!({"issuer": issuer, "jwks_uri": format!("{issuer}/certs")}).to_string()
+                } else {
+                    jwk_set(keys)
+                };
+                KeyAnswer { status: 200, body: body.into_bytes() }
+            });
+            event = self.keys.answered(id, answer, now);
+        }
+        self.records[id.0] = self.keys.release(id, &self.records[id.0], now).unwrap();
+        self.keys.observe(id, &self.records[id.0], now);
+        match event {
+            KeyEvent::Fetched { usable, .. } => format!("fetched {usable}"),
+            other => format!("{other:?}"),
+        }
+    }
+
+    fn start(&self, head: &Head) -> Step {
+        Exchange::start(&self.filter, &self.keys, self.env, &head.0, head.1)
+    }
+
+    /// Judges a head and compares the outcome: `allowed RULE GROUND`, `STATUS SLUG`, `wait REALM KID`.
+    #[track_caller]
+    fn check(&self, head: &Head, expect: &str) {
+        let step = self.start(head);
+        self.check_step(head, &step, expect);
+    }
+
+    #[track_caller]
+    fn check_step(&self, head: &Head, step: &Step, expect: &str) {
+        let outcome = match step {
+            Step::Wait(_, Need::Keys(realm, kid)) => {
+                format!("wait {} {kid}", self.filter.realms()[realm.0].name)
+            }
+            Step::Done(Decision::Forward { request, permit }) => {
+                self.check_forward(head, request, permit);
+                let ground = match permit.ground {
+                    Ground::Public => "public",
+                    Ground::Legacy => "legacy",
+                    Ground::Token(_) => "token",
+                };
+                format!("allowed {} {ground}", permit.rule)
+            }
+            Step::Done(Decision::Reply { reply, refusal }) => {
+                check_reply(head, reply, refusal);
+                format!("{} {}", reply.status, refusal.denial.slug())
+            }
+        };
+        assert_eq!(outcome, expect, "{head}");
+    }
+
+    /// What holds for every request that goes on.
+    #[track_caller]
+    fn check_forward(&self, head: &Head, edits: &HeaderEdits, permit: &Permit) {
+        let sent = upstream(head, edits);
+        for (name, value) in &sent {
+            let ours = edits.set.iter().any(|(set, text)| set == name && text.as_bytes() == value);
+            assert!(ours || !self.filter.strips(name), "the client's {name} goes on: {head}");
+        }
+        let identity: Vec<_> = edits.set.iter().filter(|(name, _)| name.starts_with("x-porta-")).collect();
+        let has_authorization = sent.iter().any(|(name, _)| name == "authorization");
+        match permit.ground {
+            Ground::Public => assert!(identity.is_empty() && !has_authorization, "{head}"),
+            Ground::Legacy => assert!(identity.is_empty(), "{head}"),
+            Ground::Token(_) => assert!(!identity.is_empty() && !has_authorization, "{head}"),
+        }
+    }
+}
+
+/// What holds for every refusal: it is told from its parts what was wrong, and nothing of what was sent.
+#[track_caller]
+fn check_reply(head: &Head, reply: &LocalReply, refusal: &Refusal) {
+    let header = |name: &str| reply.headers.iter().filter(|(known, _)| *known == name).count();
+    assert_eq!(header("cache-control"), 1);
+    assert_eq!(header("content-type"), 1);
+    assert!(refusal.denial.status() != 401 || header("www-authenticate") == 1, "{head}");
+    assert_eq!(header("retry-after"), usize::from(reply.status == 503), "{head}");
+    let said = format!("{refusal} {reply:?}");
+    for secret in head.secrets() {
+        assert!(!said.contains(&secret), "{said} repeats {secret}");
+    }
+}
+
+/// The request's headers as the upstream has them.
+fn upstream(head: &Head, edits: &HeaderEdits) -> Vec<Header> {
+    let mut headers = head.0.clone();
+    headers.retain(|(name, _)| !edits.remove.contains(name) && !edits.set.iter().any(|(set, _)| set == name));
+    headers.extend(edits.set.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())));
+    headers
+}
+
+/// The head of a request, and where it came from.
+#[derive(Clone)]
+struct Head(Vec<Header>, Option<IpAddr>);
+
+fn head(method: &str, authority: &str, path: &str) -> Head {
+    let fields = [(":method", method), (":authority", authority), (":path", path), ("x-request-id", "id-1")];
+    Head(fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec(), None)
+}
+
+fn get(authority: &str, path: &str) -> Head {
+    head("GET", authority, path)
+}
+
+impl Head {
+    fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.0.push((name.to_owned(), value.as_ref().to_vec()));
+        self
+    }
+
+    fn bearer(self, token: &str) -> Self {
+        self.with("authorization", format!("Bearer {token}"))
+    }
+
+    fn from(mut self, source: &str) -> Self {
+        self.1 = Some(source.parse().unwrap());
+        self
+    }
+
+    /// What no answer and no log line may repeat: tokens, queries, cookies.
+    fn secrets(&self) -> Vec<String> {
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let mut secrets = Vec::new();
+        for (name, value) in &self.0 {
+            match name.as_str() {
+                "authorization" => secrets.extend(text(value).split(' ').next_back().map(str::to_owned)),
+                "cookie" => secrets.push(text(value)),
+                ":path" => secrets.extend(text(value).split_once('?').map(|(_, query)| query.to_owned())),
+                _ => {}
+            }
+        }
+        secrets.retain(|secret| secret.len() > 3);
+        secrets
+    }
+}
+
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        for (name, value) in &self.0 {
+            write!(text, "{name}: {:.120} | ", value.escape_ascii().to_string())?;
+        }
+        f.write_str(&text)
+    }
+}
