@@ -4,6 +4,8 @@
 //! built filter they are skipped, loudly; with `CI` set that is a failure.
 
 mod ask;
+mod keys;
+mod realms;
 mod reference;
 mod smoke;
 mod support;
