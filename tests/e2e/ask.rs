@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 
-use portcullis_tests::World;
 use portcullis_tests::client::{H2Request, Raw, RawResponse, raw_http1};
 use portcullis_tests::upstream::Seen;
+use portcullis_tests::{EnvoyConfig, World};
+use serde_json::json;
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,16 @@ impl Request for H2Request {
     async fn answer(&self, addr: SocketAddr) -> io::Result<RawResponse> {
         self.send(addr).await
     }
+}
+
+/// The configuration with everything off by which Envoy itself would refuse or change an ambiguous request.
+pub(crate) fn bare(config: EnvoyConfig) -> EnvoyConfig {
+    config.edit_manager(|manager| {
+        manager["normalize_path"] = json!(false);
+        manager["merge_slashes"] = json!(false);
+        manager["path_with_escaped_slashes_action"] = json!("KEEP_UNCHANGED");
+        manager["common_http_protocol_options"]["headers_with_underscores_action"] = json!("ALLOW");
+    })
 }
 
 /// Bytes of HTTP/1.1, without the `Connection: close` that [`Raw`] adds.

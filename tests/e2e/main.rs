@@ -4,9 +4,13 @@
 //! built filter they are skipped, loudly; with `CI` set that is a failure.
 
 mod ask;
+mod credentials;
+mod hosts;
+mod identity;
 mod keys;
 mod realms;
 mod reference;
 mod smoke;
+mod spoofing;
 mod support;
 mod tokens;
