@@ -5,10 +5,11 @@
 //! compilation in `filter`) says that they are missing.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
-use ipnet::IpNet;
-use serde::de::{Deserializer, Error};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -187,15 +188,16 @@ pub struct Legacy {
     /// the methods of `Session` that take or renew credentials.
     pub logins: BTreeMap<String, Vec<String>>,
     /// Networks from which legacy rules may be used. Absent: from anywhere.
-    pub networks: Option<Vec<IpNet>>,
+    pub networks: Option<Vec<String>>,
 }
 
 /// What the upstream learns about the user.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Identity {
-    /// A client-sent header whose name starts so never reaches an upstream, in any spelling.
-    pub strip: Vec<String>,
+    /// A client-sent header whose name starts so never reaches an upstream, in any spelling. Absent: only the
+    /// names under `headers` are stripped.
+    pub strip: Option<Vec<String>>,
     /// Headers set from a verified token; each of these names is stripped from the client, too.
     pub headers: BTreeMap<String, Header>,
     /// Whether the Keycloak token goes upstream. Default false.
@@ -231,12 +233,11 @@ pub struct Roles {
     /// Realm roles, by their names.
     pub realm: bool,
     /// Roles of these clients, as `client:role`.
-    pub clients: Vec<String>,
+    pub clients: Option<Vec<String>>,
 }
 
 /// A realm role by its name, or a client's role.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug)]
 pub enum HasRole {
     /// Realm role.
     Realm(String),
@@ -245,13 +246,38 @@ pub enum HasRole {
 }
 
 /// A role of a client.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct ClientRole {
-    /// The client's id.
+    /// The client's id. Required.
     pub client: String,
-    /// The role's name.
+    /// The role's name. Required.
     pub role: String,
+}
+
+/// By hand, since what an untagged enum says about a wrong field names no field.
+impl<'de> Deserialize<'de> for HasRole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(HasRoleVisitor)
+    }
+}
+
+struct HasRoleVisitor;
+
+impl<'de> Visitor<'de> for HasRoleVisitor {
+    type Value = HasRole;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a realm role, or {client: ..., role: ...}")
+    }
+
+    fn visit_str<E>(self, role: &str) -> Result<HasRole, E> {
+        Ok(HasRole::Realm(role.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<HasRole, A::Error> {
+        ClientRole::deserialize(MapAccessDeserializer::new(members)).map(HasRole::Client)
+    }
 }
 
 /// Bounds on what one request or one answer may cost.

@@ -62,18 +62,23 @@ pub(super) fn compile(config: &config::Identity, place: &Place) -> Result<Identi
         headers.push((name, header_rule(header, &place)?));
     }
     Ok(IdentityPolicy {
-        strip: strip(&config.strip, &place.field("strip"))?,
+        strip: strip(config.strip.as_deref(), &place.field("strip"))?,
         headers,
         forward_token: config.forward_token,
         max_value_bytes,
     })
 }
 
-fn strip(prefixes: &[String], place: &Place) -> Result<Vec<String>, ConfigError> {
+fn strip(prefixes: Option<&[String]>, place: &Place) -> Result<Vec<String>, ConfigError> {
+    let Some(prefixes) = prefixes else { return Ok(Vec::new()) };
+    place.names(prefixes)?;
     let mut folded = Vec::new();
     for (at, prefix) in prefixes.iter().enumerate() {
         let place = place.item(at);
-        place.text(prefix)?;
+        // HTTP allows `*` in a name, but whoever writes one means any name that begins so.
+        if prefix.contains('*') {
+            return Err(place.error(format_args!("`{prefix}`: a prefix is written without *")));
+        }
         if HeaderName::from_bytes(prefix.as_bytes()).is_err() {
             return Err(place.error(format_args!("`{prefix}` is not how a header name begins")));
         }
@@ -151,16 +156,15 @@ fn roles_source(
     config: &config::Header,
     place: &Place,
 ) -> Result<Source, ConfigError> {
-    if !roles.realm && roles.clients.is_empty() {
+    if let Some(clients) = &roles.clients {
+        place.field("roles").field("clients").names(clients)?;
+    } else if !roles.realm {
         return Err(place.field("roles").error("needs realm: true or clients"));
-    }
-    if !roles.clients.is_empty() {
-        place.field("roles").field("clients").names(&roles.clients)?;
     }
     let rename: Vec<(String, String)> = config.rename.clone().unwrap_or_default().into_iter().collect();
     for (from, to) in &rename {
         place.field("rename").text(from)?;
         place.field("rename").field(from).text(to)?;
     }
-    Ok(Source::Roles { realm: roles.realm, clients: roles.clients.clone(), rename })
+    Ok(Source::Roles { realm: roles.realm, clients: roles.clients.clone().unwrap_or_default(), rename })
 }

@@ -1,6 +1,7 @@
 //! The compiled configuration: everything that can be known before the first request, checked once.
 
 mod identity;
+mod read;
 mod realm;
 mod site;
 
@@ -8,7 +9,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use serde_json::Value;
+use ipnet::IpNet;
 
 pub(crate) use realm::Realm;
 
@@ -57,15 +58,10 @@ impl Filter {
     /// The first thing that is wrong, with its path in the document and the mend.
     pub fn parse(document: &[u8]) -> Result<Self, ConfigError> {
         let document = document::read(document)?;
-        refuse_null(&document, &Place::top())?;
-        let config: Config = serde_path_to_error::deserialize(&document).map_err(|error| {
-            let path = error.path().to_string();
-            ConfigError::new(if path == "." { "" } else { &path }, error.inner())
-        })?;
-        Self::compile(config)
+        Self::compile(&read::read(&document)?)
     }
 
-    fn compile(config: Config) -> Result<Self, ConfigError> {
+    fn compile(config: &Config) -> Result<Self, ConfigError> {
         let limits = Limits::compile(&config.limits)?;
         let place = Place::top().field("realms");
         place.not_empty(&config.realms, "at least one realm is needed")?;
@@ -79,7 +75,7 @@ impl Filter {
             .collect::<Result<Vec<_>, _>>()?;
         let sites = site::compile(&config.sites, &realms, &Place::top().field("sites"))?;
         let identity = identity::compile(&config.identity, &Place::top().field("identity"))?;
-        let legacy = compile_legacy(config.legacy)?;
+        let legacy = compile_legacy(&config.legacy)?;
         Ok(Self { realms, sites, identity, legacy, limits })
     }
 
@@ -143,7 +139,7 @@ impl Limits {
     }
 }
 
-fn compile_legacy(config: crate::config::Legacy) -> Result<LegacyPolicy, ConfigError> {
+fn compile_legacy(config: &crate::config::Legacy) -> Result<LegacyPolicy, ConfigError> {
     let place = Place::top().field("legacy");
     let mut hosts_with_logins = HashSet::new();
     for (host, logins) in &config.logins {
@@ -159,26 +155,16 @@ fn compile_legacy(config: crate::config::Legacy) -> Result<LegacyPolicy, ConfigE
             return Err(place.error("this host is there twice"));
         }
     }
-    if let Some(networks) = &config.networks {
-        place
-            .field("networks")
-            .not_empty(networks, "an empty list; leave the field out to allow every network")?;
-    }
-    Ok(LegacyPolicy { hosts_with_logins, networks: config.networks })
+    let networks = config.networks.as_ref().map(|networks| {
+        let place = place.field("networks");
+        place.not_empty(networks, "an empty list; leave the field out to allow every network")?;
+        networks.iter().enumerate().map(|(at, text)| network(text, &place.item(at))).collect()
+    });
+    Ok(LegacyPolicy { hosts_with_logins, networks: networks.transpose()? })
 }
 
-/// A field that is written but has no value would read as one that is absent, which may be the laxer one.
-fn refuse_null(value: &Value, place: &Place) -> Result<(), ConfigError> {
-    match value {
-        Value::Null => Err(place.error("has no value; give it one or leave the field out")),
-        Value::Array(items) => {
-            items.iter().enumerate().try_for_each(|(at, item)| refuse_null(item, &place.item(at)))
-        }
-        Value::Object(members) => {
-            members.iter().try_for_each(|(name, value)| refuse_null(value, &place.field(name)))
-        }
-        _ => Ok(()),
-    }
+fn network(text: &str, place: &Place) -> Result<IpNet, ConfigError> {
+    text.parse().map_err(|_| place.error(format_args!("`{text}` is no network such as 203.0.113.0/24")))
 }
 
 fn span(configured: Option<Span>, default_seconds: u64) -> std::time::Duration {
@@ -230,3 +216,6 @@ impl Place {
         if items.into_iter().next().is_none() { Err(self.error(problem)) } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests;

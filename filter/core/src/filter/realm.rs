@@ -121,7 +121,8 @@ fn issuer(config: &config::Realm, place: &Place) -> Result<(String, String), Con
         _ => return Err(wrong()),
     };
     let plain = Host::parse(authority.as_bytes()).is_some();
-    if !plain || config.issuer.contains(['?', '#']) {
+    let ascii = config.issuer.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#'));
+    if !plain || !ascii {
         return Err(wrong());
     }
     Ok((authority.to_owned(), uri.path().trim_end_matches('/').to_owned()))
