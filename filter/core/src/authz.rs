@@ -125,3 +125,7 @@ fn equal(is: &Value, expected: &Value) -> bool {
         _ => is == expected,
     }
 }
+
+#[cfg(test)]
+#[path = "authz_tests.rs"]
+mod tests;

@@ -101,3 +101,7 @@ fn accept_subject(claims: &Claims) -> Result<(), TokenError> {
         _ => Err(TokenError::Subject),
     }
 }
+
+#[cfg(test)]
+#[path = "token_tests.rs"]
+mod tests;
