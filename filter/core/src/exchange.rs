@@ -79,6 +79,7 @@ pub enum Decision {
 
 /// Why a request may pass. Made in this module only.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Permit {
     /// Realm of the site.
     pub realm: String,

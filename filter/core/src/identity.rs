@@ -62,19 +62,29 @@ pub(crate) enum Source {
 ///
 /// It can only be begun by [`IdentityPolicy::strip`], so that no forwarded request keeps what a client said
 /// about itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderEdits {
+    remove: Vec<String>,
+    set: Vec<(String, String)>,
+}
+
+impl HeaderEdits {
     /// Names of which every field is removed.
-    pub remove: Vec<String>,
+    pub fn removed(&self) -> &[String] {
+        &self.remove
+    }
+
     /// Names and the one value that replaces whatever was there. Visible ASCII (and what the separator adds).
-    pub set: Vec<(String, String)>,
+    pub fn set(&self) -> &[(String, String)] {
+        &self.set
+    }
 }
 
 impl IdentityPolicy {
     /// Begins the edits: removes the client's identity headers in every spelling, and keeps the `Connection`
     /// field from having ours removed further on (RFC 9110 section 7.6.1).
     pub(crate) fn strip(&self, headers: &[Header]) -> HeaderEdits {
-        let mut edits = HeaderEdits::default();
+        let mut edits = HeaderEdits { remove: Vec::new(), set: Vec::new() };
         for (name, _) in headers {
             if self.protects(name) && !edits.remove.contains(name) {
                 edits.remove.push(name.clone());

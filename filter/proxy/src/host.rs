@@ -97,15 +97,15 @@ fn send(reply: &LocalReply) {
 }
 
 fn edit_request(edits: &HeaderEdits) {
-    for name in &edits.remove {
+    for name in edits.removed() {
         let _ = hostcalls::remove_map_value(MapType::HttpRequestHeaders, name);
     }
-    for (name, value) in &edits.set {
+    for (name, value) in edits.set() {
         let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value.as_bytes()));
     }
     // The route may have been chosen by a header that the client made up. Hosts without this function
     // choose it later anyway.
-    if !edits.remove.is_empty() || !edits.set.is_empty() {
+    if !edits.removed().is_empty() || !edits.set().is_empty() {
         let _ = hostcalls::call_foreign_function("clear_route_cache", None);
     }
 }

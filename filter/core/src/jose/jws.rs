@@ -183,7 +183,7 @@ mod tests {
         assert!(Jws::parse(&good).is_ok());
         let dots = ".".repeat(60_000);
         for bad in [
-            "".to_owned(),
+            String::new(),
             ".".to_owned(),
             "..".to_owned(),
             dots,

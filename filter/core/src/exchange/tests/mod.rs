@@ -1,5 +1,6 @@
 //! Whole exchanges: a head goes in, and what becomes of it is compared in one line of text.
 
+mod properties;
 mod requests;
 mod tokens;
 mod waits;
@@ -12,7 +13,7 @@ use super::*;
 use crate::error::KeyError;
 use crate::jose::alg::Algorithm;
 use crate::keys::{KeyAnswer, KeyEvent};
-use crate::testing::{self, ADMINS, CUSTOMERS, Holder, Minter, NOW, admin_claims, claims_with, jwk_set};
+use crate::testing::{self, ADMINS, CUSTOMERS, Holder, Minter, NOW, admin_claims, jwk_set};
 use crate::time::{Monotonic, UnixTime};
 
 const SELFCARE: &str = "selfcare.csp.com";
@@ -154,10 +155,10 @@ impl Gate {
     fn check_forward(&self, head: &Head, edits: &HeaderEdits, permit: &Permit) {
         let sent = upstream(head, edits);
         for (name, value) in &sent {
-            let ours = edits.set.iter().any(|(set, text)| set == name && text.as_bytes() == value);
+            let ours = edits.set().iter().any(|(set, text)| set == name && text.as_bytes() == value);
             assert!(ours || !self.filter.strips(name), "the client's {name} goes on: {head}");
         }
-        let identity: Vec<_> = edits.set.iter().filter(|(name, _)| name.starts_with("x-porta-")).collect();
+        let identity: Vec<_> = edits.set().iter().filter(|(name, _)| name.starts_with("x-porta-")).collect();
         let has_authorization = sent.iter().any(|(name, _)| name == "authorization");
         match permit.ground {
             Ground::Public => assert!(identity.is_empty() && !has_authorization, "{head}"),
@@ -181,16 +182,18 @@ fn check_reply(head: &Head, reply: &LocalReply, refusal: &Refusal) {
     }
 }
 
-/// The request's headers as the upstream has them.
+/// The request's headers as the upstream has them; the case of names does not matter to Envoy.
 fn upstream(head: &Head, edits: &HeaderEdits) -> Vec<Header> {
+    let removed = |name: &str| edits.removed().iter().any(|known| known.eq_ignore_ascii_case(name));
+    let replaced = |name: &str| edits.set().iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
     let mut headers = head.0.clone();
-    headers.retain(|(name, _)| !edits.remove.contains(name) && !edits.set.iter().any(|(set, _)| set == name));
-    headers.extend(edits.set.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())));
+    headers.retain(|(name, _)| !removed(name) && !replaced(name));
+    headers.extend(edits.set().iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())));
     headers
 }
 
 /// The head of a request, and where it came from.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Head(Vec<Header>, Option<IpAddr>);
 
 fn head(method: &str, authority: &str, path: &str) -> Head {
