@@ -15,7 +15,7 @@ use crate::token::AccessToken;
 
 /// Headers by which some upstreams let a client replace the path or the method that was judged. Nobody
 /// behind a gate needs them, so they are always stripped.
-const OVERRIDES: [&str; 8] = [
+pub(crate) const OVERRIDES: [&str; 8] = [
     "x-original-url",
     "x-original-uri",
     "x-rewrite-url",
@@ -158,10 +158,10 @@ impl HeaderRule {
             Source::Realm => encode(&realm.name, "")?,
             Source::Claim(path) => match claims.find(path) {
                 Some(Value::Array(items)) => {
-                    let items: Option<Vec<String>> = items.iter().map(scalar).collect();
+                    let items: Option<Vec<String>> = items.iter().map(scalar).collect::<Result<_, _>>()?;
                     self.list(items.unwrap_or_default().iter().map(String::as_str))?
                 }
-                Some(value) => encode(&scalar(value).unwrap_or_default(), "")?,
+                Some(value) => encode(&scalar(value)?.unwrap_or_default(), "")?,
                 None => String::new(),
             },
             Source::Roles { realm, clients, rename } => {
@@ -204,18 +204,22 @@ fn role_names(claims: &Claims, realm: bool, clients: &[String]) -> Vec<String> {
 }
 
 /// Strings, numbers and booleans have a text; null, arrays and objects have none.
-fn scalar(value: &Value) -> Option<String> {
+///
+/// # Errors
+/// A number that is no integer of 64 bits: it was rounded when it was read, and a rounded id is another one.
+fn scalar(value: &Value) -> Result<Option<String>, TokenError> {
     match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(truth) => Some(truth.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
+        Value::String(text) => Ok(Some(text.clone())),
+        Value::Number(number) if number.is_f64() => Err(TokenError::ClaimNumber),
+        Value::Number(number) => Ok(Some(number.to_string())),
+        Value::Bool(truth) => Ok(Some(truth.to_string())),
+        Value::Null | Value::Array(_) | Value::Object(_) => Ok(None),
     }
 }
 
 /// Percent-encodes what is not visible ASCII, `%`, and the separator's bytes (RFC 3986 section 2.1).
 fn encode(text: &str, separator: &str) -> Result<String, TokenError> {
-    if text.contains(char::is_control) {
+    if text.bytes().any(|byte| byte.is_ascii_control()) {
         return Err(TokenError::ClaimControl);
     }
     let mut encoded = String::with_capacity(text.len());
@@ -234,3 +238,7 @@ fn encode(text: &str, separator: &str) -> Result<String, TokenError> {
 pub(crate) fn fold(name: &str) -> impl Iterator<Item = u8> + '_ {
     name.bytes().map(|byte| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() })
 }
+
+#[cfg(test)]
+#[path = "identity_tests.rs"]
+mod tests;
