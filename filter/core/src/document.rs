@@ -17,6 +17,10 @@ use crate::json;
 /// # Errors
 /// Neither of the two, or no object.
 pub(crate) fn read(document: &[u8]) -> Result<Value, ConfigError> {
+    if document.is_empty() {
+        // Also what an empty Struct is, and a plugin without a configuration.
+        return Err(ConfigError::new("", "the configuration is not JSON: it is empty"));
+    }
     let value = match json::parse(document) {
         Ok(value) => value,
         Err(error) => match Struct::decode(document) {
@@ -94,8 +98,7 @@ mod tests {
     #[test]
     fn neither_of_the_two_is_refused() {
         for document in [
-            &b""[..],
-            b" ",
+            &b" "[..],
             b"realms:",
             b"[]",
             b"\"x\"",

@@ -112,6 +112,9 @@ pub enum TokenError {
     /// A claim that goes into a header holds a control character.
     #[error("control character in a claim")]
     ClaimControl,
+    /// A claim that goes into a header is a number too large to be written exactly.
+    #[error("number too large in a claim")]
+    ClaimNumber,
     /// A claim that goes into a header is longer than `identity.max_value_bytes`.
     #[error("claim too long for a header")]
     ClaimTooLong,
@@ -142,6 +145,7 @@ impl TokenError {
             Self::Lifetime => "token_lifetime",
             Self::Subject => "token_subject",
             Self::ClaimControl => "claim_control",
+            Self::ClaimNumber => "claim_number",
             Self::ClaimTooLong => "claim_too_long",
         }
     }

@@ -10,7 +10,7 @@ use crate::credential::Credential;
 use crate::error::TokenError;
 use crate::filter::{Filter, RealmId};
 use crate::identity::{HeaderEdits, IdentityPolicy};
-use crate::jose::claims::Claims;
+use crate::jose::claims::{Claim, Claims};
 use crate::jose::jws::Jws;
 use crate::keys::{KeyStore, Lookup};
 use crate::legacy;
@@ -141,7 +141,7 @@ impl Exchange {
         let credential = Credential::find(headers, &request);
         match &rule.access {
             Access::Public => forward(site, rule, IdentityPolicy::anonymous(edits), Ground::Public),
-            Access::Legacy => match legacy::admit(filter.legacy(), &request, credential, source) {
+            Access::Legacy => match legacy::admit(filter.legacy(), &request, headers, source) {
                 Ok(()) => forward(site, rule, edits, Ground::Legacy),
                 Err(denial) => refuse(Some(rule), denial),
             },
@@ -187,8 +187,13 @@ impl Exchange {
             Ok(Verification::Unknown(kid)) => return Step::Wait(self, Need::Keys(realm.id, kid)),
             Err(denial) => return self.refuse(None, denial),
         };
+        let other_realm =
+            matches!(claims.string("iss"), Claim::Is(iss) if iss != realm.issuer && filter.is_issuer(iss));
         let token = match AccessToken::accept(claims, &realm, env.now) {
             Ok(token) => token,
+            Err(TokenError::Issuer) if other_realm => {
+                return self.refuse(None, Denial::Token(TokenError::OtherRealm));
+            }
             Err(error) => return self.refuse(None, Denial::Token(error)),
         };
         let subject = token.subject().map(str::to_owned);

@@ -203,14 +203,21 @@ fn role_names(claims: &Claims, realm: bool, clients: &[String]) -> Vec<String> {
     names
 }
 
+/// Doubles hold every integer below this one.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// Strings, numbers and booleans have a text; null, arrays and objects have none.
 ///
 /// # Errors
-/// A number that is no integer of 64 bits: it was rounded when it was read, and a rounded id is another one.
+/// A number too large for 64 bits: it was rounded when it was read, and a rounded id is another one.
 fn scalar(value: &Value) -> Result<Option<String>, TokenError> {
     match value {
         Value::String(text) => Ok(Some(text.clone())),
-        Value::Number(number) if number.is_f64() => Err(TokenError::ClaimNumber),
+        Value::Number(number)
+            if number.as_f64().is_some_and(|size| number.is_f64() && size.abs() >= EXACT) =>
+        {
+            Err(TokenError::ClaimNumber)
+        }
         Value::Number(number) => Ok(Some(number.to_string())),
         Value::Bool(truth) => Ok(Some(truth.to_string())),
         Value::Null | Value::Array(_) | Value::Object(_) => Ok(None),

@@ -24,7 +24,7 @@ fn check_name(name: &str, stripped: bool) {
     let expect = if stripped { vec![name.to_owned()] } else { Vec::new() };
     assert_eq!(edits.removed(), expect, "{name}");
     assert_eq!(edits.set(), [], "{name}");
-    assert_eq!(filter.strips(name), stripped, "{name} as a trailer");
+    assert!(filter.strips_trailer(name) || !stripped, "{name} as a trailer");
 }
 
 /// What the `connection` field becomes: `None` where it is removed, the same where it stays.
@@ -94,7 +94,7 @@ fn headers_that_replace_what_was_judged_are_always_stripped() {
     for name in OVERRIDES {
         for spelling in [name.to_owned(), name.to_uppercase(), name.replace('-', "_")] {
             check_name(&spelling, true);
-            assert!(filter.strips(&spelling), "{spelling} without a strip list");
+            assert!(filter.strips_trailer(&spelling), "{spelling} without a strip list");
         }
     }
     for name in
@@ -108,10 +108,10 @@ fn headers_that_replace_what_was_judged_are_always_stripped() {
 fn headers_that_are_set_are_stripped_though_no_prefix_names_them() {
     let filter = filter(json!({ "headers": { "Remote-User": { "claim": ["sub"] } } }));
     for name in ["remote-user", "Remote_User", "REMOTE-USER"] {
-        assert!(filter.strips(name), "{name}");
+        assert!(filter.strips_trailer(name), "{name}");
     }
     for name in ["remote-users", "remote-use", "remoteuser", "remote-user-id"] {
-        assert!(!filter.strips(name), "{name}");
+        assert!(!filter.strips_trailer(name), "{name}");
     }
 }
 
@@ -119,7 +119,7 @@ fn headers_that_are_set_are_stripped_though_no_prefix_names_them() {
 fn prefixes_are_folded_too() {
     let filter = filter(json!({ "strip": ["X_Porta_"] }));
     for name in ["x-porta-a", "x_porta_a", "X-PORTA-a"] {
-        assert!(filter.strips(name), "{name}");
+        assert!(filter.strips_trailer(name), "{name}");
     }
 }
 
@@ -193,13 +193,23 @@ fn scalars_have_a_text() {
     check_claim(json!("bob"), Ok(Some("bob")));
     check_claim(json!(4711), Ok(Some("4711")));
     check_claim(json!(-1), Ok(Some("-1")));
-    check_claim(json!(0.5), Ok(Some("0.5")));
+    check_claim(json!(u64::MAX), Ok(Some("18446744073709551615")));
     check_claim(json!(true), Ok(Some("true")));
     check_claim(json!(false), Ok(Some("false")));
     for nothing in
         [json!(""), json!(null), json!({}), json!({ "a": 1 }), json!([]), json!([null]), json!(["a", {}])]
     {
         check_claim(nothing, Ok(None));
+    }
+}
+
+/// It was rounded when it was read, and a rounded id is another user's.
+#[test]
+fn a_number_too_large_to_be_exact_refuses_the_request() {
+    for number in ["1e30", "-1e19", "18446744073709551616", "123456789012345678901234567890"] {
+        let number: Value = serde_json::from_str(number).unwrap();
+        check_claim(number.clone(), Err(Denial::Token(TokenError::ClaimNumber)));
+        check_claim(json!(["a", number]), Err(Denial::Token(TokenError::ClaimNumber)));
     }
 }
 
@@ -227,7 +237,7 @@ fn bytes_that_are_not_visible_ascii_are_percent_encoded() {
         ("%41", "%2541"),
         ("M\u{fc}ller", "M%C3%BCller"),
         ("\u{20ac}\u{1f600}", "%E2%82%AC%F0%9F%98%80"),
-        ("\u{2028}", "%E2%80%A8"),
+        ("\u{2028}\u{85}", "%E2%80%A8%C2%85"),
         (" a ", "%20a%20"),
         // Alone, a separator separates nothing.
         ("a,b;c:d", "a,b;c:d"),
@@ -239,7 +249,7 @@ fn bytes_that_are_not_visible_ascii_are_percent_encoded() {
 
 #[test]
 fn control_characters_refuse_the_request() {
-    for control in ['\r', '\n', '\0', '\t', '\u{1b}', '\u{7f}', '\u{80}', '\u{85}', '\u{9f}'] {
+    for control in ['\r', '\n', '\0', '\t', '\u{1b}', '\u{7f}'] {
         let refused = || Err(Denial::Token(TokenError::ClaimControl));
         check_claim(json!(format!("a{control}b")), refused());
         check_claim(json!(["a", control.to_string()]), refused());

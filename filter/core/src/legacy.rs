@@ -5,10 +5,11 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::credential::Credential;
-use crate::jose::jws::{Jws, names_issuer};
+use crate::authority::Host;
+use crate::jose::jws::names_issuer;
 use crate::reply::Denial;
-use crate::request::Request;
+use crate::request::{Header, Request, values};
+use crate::site::HostPattern;
 
 /// Methods of PortaBilling's `Session` service that neither take nor renew credentials, by exact name.
 const HARMLESS_METHODS: [&str; 2] = ["ping", "logout"];
@@ -17,7 +18,7 @@ const HARMLESS_METHODS: [&str; 2] = ["ping", "logout"];
 #[derive(Debug, Default)]
 pub(crate) struct LegacyPolicy {
     /// Hosts that admit somebody to the methods that take or renew credentials.
-    pub(crate) hosts_with_logins: HashSet<String>,
+    pub(crate) hosts_with_logins: HashSet<HostPattern>,
     /// `None`: from anywhere.
     pub(crate) networks: Option<Vec<IpNet>>,
 }
@@ -25,12 +26,12 @@ pub(crate) struct LegacyPolicy {
 /// Admits a request to a legacy route.
 ///
 /// # Errors
-/// From another network; with a Keycloak token, which PortaBilling could not judge; or a login on a host
-/// where nobody may sign in with a password.
+/// From another network; with two `Authorization` fields or a Keycloak token in whatever spelling, which
+/// PortaBilling could not judge; or a login on a host where nobody may sign in with a password.
 pub(crate) fn admit(
     policy: &LegacyPolicy,
     request: &Request<'_>,
-    credential: Credential<'_>,
+    headers: &[Header],
     source: Option<IpAddr>,
 ) -> Result<(), Denial> {
     let inside =
@@ -38,31 +39,45 @@ pub(crate) fn admit(
     if !policy.networks.as_ref().is_none_or(inside) {
         return Err(Denial::LegacyNetwork);
     }
-    match credential {
-        Credential::Ambiguous => return Err(Denial::AmbiguousCredential),
-        Credential::Bearer(token) if is_keycloak_token(token) => return Err(Denial::TokenOnLegacyRoute),
-        _ => {}
+    let authorizations: Vec<_> = values(headers, "authorization").map(String::from_utf8_lossy).collect();
+    // Whatever stands between the token and the next word: spaces, tabs, commas, quotes, a parameter's name.
+    let words = authorizations
+        .iter()
+        .flat_map(|value| value.split(|c: char| c.is_whitespace() || ",;=\"".contains(c)));
+    if words.into_iter().any(names_issuer)
+        || request.parameters("access_token").any(|token| names_issuer(&token))
+    {
+        return Err(Denial::TokenOnLegacyRoute);
     }
-    let admits = policy.hosts_with_logins.contains(request.host.as_str());
-    if !admits && takes_credentials(request) { Err(Denial::LegacyLogin) } else { Ok(()) }
+    let joined = |value: &str| value.split(',').filter(|part| is_bearer(part)).count() > 1;
+    if authorizations.len() > 1 || authorizations.iter().any(|value| joined(value)) {
+        return Err(Denial::AmbiguousCredential);
+    }
+    if !policy.admits(&request.host) && takes_credentials(request) {
+        Err(Denial::LegacyLogin)
+    } else {
+        Ok(())
+    }
 }
 
-/// Keycloak's tokens name a key and an issuer; PortaBilling's JWT and session ids have neither. The answer
-/// only ever refuses, so unverified words are enough.
-fn is_keycloak_token(token: &str) -> bool {
-    // A header that does not parse here (no `kid`, HS256) is not one that Keycloak's access tokens have;
-    // what matters then is whether the payload names an issuer.
-    Jws::parse(token).is_ok() || names_issuer(token)
+impl LegacyPolicy {
+    fn admits(&self, host: &Host) -> bool {
+        HostPattern::matching(host).any(|pattern| self.hosts_with_logins.contains(&pattern))
+    }
 }
 
-/// `/rest/Session/<method>` and `/soap/session/<method>`, whatever follows. A method that is not known
-/// exactly counts as one that takes credentials.
+fn is_bearer(credential: &str) -> bool {
+    credential.split_whitespace().next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"))
+}
+
+/// `/rest/Session/<method>` and `/soap/session/<method>`, wherever the API is mounted and whatever follows. A
+/// method that is not known exactly counts as one that takes credentials.
 fn takes_credentials(request: &Request<'_>) -> bool {
-    let segments: Vec<&str> = request.path.segments().collect();
-    match segments.as_slice() {
-        [_, service, rest @ ..] if service.eq_ignore_ascii_case("session") => {
-            !matches!(rest, [method] if HARMLESS_METHODS.contains(method))
-        }
-        _ => false,
-    }
+    let mut segments = request.path.segments().skip_while(|segment| !segment.eq_ignore_ascii_case("session"));
+    segments.next().is_some()
+        && !matches!((segments.next(), segments.next()), (Some(method), None) if HARMLESS_METHODS.contains(&method))
 }
+
+#[cfg(test)]
+#[path = "legacy_tests.rs"]
+mod tests;

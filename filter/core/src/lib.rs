@@ -52,6 +52,9 @@ mod reply;
 mod error;
 mod time;
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(test)]
 #[allow(dead_code)] // one set of helpers for all modules
 mod testing;

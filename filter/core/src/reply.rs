@@ -184,15 +184,30 @@ impl Audience {
     }
 }
 
-/// Whether a browser asks for a page that a person will see (Fetch Metadata; without it, by `Accept`).
+/// Whether a browser asks for a page that a person will see, and not a frame of one: by Fetch Metadata, and
+/// from a browser that sends none, by `Accept`.
 fn is_navigation(headers: &[Header]) -> bool {
     let is = |name: &str, expected: &[u8]| values(headers, name).next() == Some(expected);
-    if values(headers, "sec-fetch-mode").next().is_some() {
-        return is(":method", b"GET") && is("sec-fetch-mode", b"navigate");
-    }
-    let accepts_html = values(headers, "accept")
-        .any(|value| value.to_ascii_lowercase().windows(9).any(|part| part == b"text/html"));
-    (is(":method", b"GET") || is(":method", b"HEAD")) && accepts_html
+    let fetch_metadata = values(headers, "sec-fetch-mode").next().is_some();
+    let framed =
+        [&b"iframe"[..], b"frame", b"embed", b"object"].iter().any(|dest| is("sec-fetch-dest", dest));
+    let asked =
+        if fetch_metadata { is("sec-fetch-mode", b"navigate") && !framed } else { accepts_html(headers) };
+    is(":method", b"GET") && asked
+}
+
+/// Whether `Accept` names HTML and does not weigh it with zero (RFC 9110 section 12.5.1).
+fn accepts_html(headers: &[Header]) -> bool {
+    let ranges = values(headers, "accept")
+        .filter_map(|value| std::str::from_utf8(value).ok())
+        .flat_map(|value| value.split(','));
+    ranges.into_iter().any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let html = parts.next().is_some_and(|media| media.eq_ignore_ascii_case("text/html"));
+        let weight =
+            parts.find_map(|part| part.strip_prefix("q=")).and_then(|weight| weight.parse::<f32>().ok());
+        html && weight.unwrap_or(1.0) > 0.0
+    })
 }
 
 /// Writes the answer.
@@ -203,7 +218,7 @@ pub(crate) fn render(denial: &Denial, audience: &Audience) -> LocalReply {
         headers.push(("www-authenticate", challenge));
     }
     if let Some(wait) = retry_after(denial) {
-        headers.push(("retry-after", wait.as_secs().max(1).to_string()));
+        headers.push(("retry-after", wait.as_millis().div_ceil(1000).max(1).to_string()));
     }
     let (status, content_type, body) = match audience.format {
         ErrorFormat::Portabilling => portabilling(denial, status, audience),
@@ -318,3 +333,7 @@ fn escape(text: &str) -> String {
         .replace('"', "&quot;")
         .replace('\'', "&#39;")
 }
+
+#[cfg(test)]
+#[path = "reply_tests.rs"]
+mod tests;

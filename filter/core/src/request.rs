@@ -1,5 +1,7 @@
 //! The head of a request, one snapshot in bytes, read once and strictly.
 
+use std::borrow::Cow;
+
 use crate::authority::Host;
 use crate::error::RequestError;
 use crate::path::NormalPath;
@@ -42,8 +44,14 @@ impl<'h> Request<'h> {
 
     /// Whether the query has a parameter of this name.
     pub(crate) fn has_parameter(&self, name: &str) -> bool {
-        let mut pairs = self.query.unwrap_or_default().split(|byte| *byte == b'&');
-        pairs.any(|pair| pair.split(|byte| *byte == b'=').next() == Some(name.as_bytes()))
+        self.parameters(name).next().is_some()
+    }
+
+    /// The values of all query parameters of this name, decoded.
+    pub(crate) fn parameters(&self, name: &str) -> impl Iterator<Item = Cow<'h, str>> {
+        form_urlencoded::parse(self.query.unwrap_or_default())
+            .filter(move |(known, _)| known == name)
+            .map(|(_, value)| value)
     }
 }
 
@@ -120,7 +128,9 @@ mod tests {
 
     #[test]
     fn parameters_are_found_by_whole_names() {
-        for (query, expect) in [("t=1", true), ("a&t", true), ("tt=1", false), ("a=t", false), ("", false)] {
+        for (query, expect) in
+            [("t=1", true), ("a&t", true), ("%74=1", true), ("tt=1", false), ("a=t", false), ("", false)]
+        {
             let headers = head(&[GOOD[0], GOOD[1], (":path", format!("/?{query}").as_bytes())]);
             assert_eq!(Request::parse(&headers, 1000).unwrap().has_parameter("t"), expect, "{query}");
         }

@@ -53,7 +53,17 @@ impl RuleSet {
     /// # Errors
     /// Earlier rules take every request that it could match; the answer is the name of one of them.
     pub(crate) fn push(&mut self, rule: Rule) -> Result<(), String> {
-        let hidden_by = |method: &String| self.first(method, &rule.pattern);
+        // `/a` and what is below it may be taken by two rules.
+        let parts = match rule.pattern.tail {
+            Tail::EndOrBelow => vec![Tail::End, Tail::Below],
+            tail => vec![tail],
+        };
+        let parts: Vec<Pattern<'_>> =
+            parts.into_iter().map(|tail| Pattern { segments: rule.pattern.segments.clone(), tail }).collect();
+        let hidden_by = |method: &String| {
+            let hiding: Option<Vec<_>> = parts.iter().map(|part| self.first(method, part)).collect();
+            hiding?.into_iter().next()
+        };
         let hiding: Option<Vec<&Arc<Rule>>> = rule.methods.iter().map(hidden_by).collect();
         if let Some(first) = hiding.as_ref().and_then(|rules| rules.first()) {
             return Err(first.name.clone());

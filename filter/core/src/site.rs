@@ -47,8 +47,19 @@ impl HostPattern {
         let host = Host::parse(host.as_bytes()).ok_or_else(|| {
             format!("`{text}` is no host: write a name such as selfcare.example.com, without scheme or path")
         })?;
+        if wildcard && host.as_str().starts_with('[') {
+            return Err(format!("`{text}`: an address has no labels that a wildcard could stand for"));
+        }
         let host = host.as_str().to_owned();
         Ok(if wildcard { Self::Wildcard(host) } else { Self::Exact(host) })
+    }
+}
+
+impl HostPattern {
+    /// The patterns that a host belongs to, the closer one first.
+    pub(crate) fn matching(host: &Host) -> impl Iterator<Item = Self> {
+        let wildcard = host.as_str().split_once('.').map(|(_, parent)| Self::Wildcard(parent.to_owned()));
+        [Self::Exact(host.as_str().to_owned())].into_iter().chain(wildcard)
     }
 }
 
@@ -67,3 +78,7 @@ impl SiteMap {
         self.exact.get(host).or_else(|| self.wildcard.get(host.split_once('.')?.1))
     }
 }
+
+#[cfg(test)]
+#[path = "site_tests.rs"]
+mod tests;

@@ -94,7 +94,9 @@ fn accept_subject(claims: &Claims) -> Result<(), TokenError> {
     match claims.string("sub") {
         Claim::Absent => Ok(()),
         Claim::Is(sub)
-            if !sub.is_empty() && sub.len() <= MAX_SUBJECT_BYTES && !sub.contains(char::is_control) =>
+            if !sub.is_empty()
+                && sub.len() <= MAX_SUBJECT_BYTES
+                && !sub.contains(|c: char| c.is_ascii_control()) =>
         {
             Ok(())
         }

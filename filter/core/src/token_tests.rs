@@ -253,7 +253,7 @@ fn a_subject_is_a_short_printable_string_or_absent() {
     for sub in [
         "b".repeat(MAX_SUBJECT_BYTES),
         "f:1:bob smith".to_owned(),
-        "\u{fc}\u{20ac}".to_owned(),
+        "\u{fc}\u{20ac}\u{85}".to_owned(),
         " ".to_owned(),
     ] {
         check("sub", sub, Ok(()));
@@ -266,7 +266,6 @@ fn a_subject_is_a_short_printable_string_or_absent() {
         json!("a\r\nx: y"),
         json!("a\u{0}"),
         json!("\u{7f}"),
-        json!("\u{85}"),
         json!(1),
         json!(null),
         json!(["bob"]),

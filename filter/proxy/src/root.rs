@@ -47,7 +47,7 @@ impl Root {
         }
         worker.resume(&changed, env);
         worker.show(env.monotonic);
-        host::tick_after(worker.next_round(env.monotonic));
+        worker.schedule(env.monotonic);
     }
 
     /// Sends a call. `true`: it failed at once, and the fetch has ended.
@@ -107,7 +107,7 @@ impl Context for Root {
         let answer = host::answer(num_headers, body_size, call.max_body_bytes);
         if self.answered(&mut worker, realm, answer, env.monotonic) {
             worker.resume(&[realm], env);
-            host::tick_after(worker.next_round(env.monotonic));
+            worker.schedule(env.monotonic);
         }
     }
 }
@@ -131,14 +131,17 @@ impl RootContext for Root {
             }
         };
         let env = host::env();
-        let keys = KeyStore::new(&filter, host::seed(), env.monotonic);
+        let mut keys = KeyStore::new(&filter, host::seed(), env.monotonic);
         for realm in keys.realms() {
-            if let Some(name) = keys.record_name(realm) {
-                host::seed_shared(name, &KeyStore::seed_record());
+            let Some(name) = keys.record_name(realm).map(str::to_owned) else { continue };
+            host::seed_shared(&name, &KeyStore::seed_record());
+            // After a reload the keys are there already.
+            if let Some(record) = host::shared(&name) {
+                keys.observe(realm, &record, env.monotonic);
             }
         }
-        let worker = Worker::new(filter, keys);
-        host::tick_after(worker.next_round(env.monotonic));
+        let mut worker = Worker::new(filter, keys);
+        worker.schedule(env.monotonic);
         self.worker = Some(Rc::new(RefCell::new(worker)));
         true
     }

@@ -44,7 +44,7 @@ impl HttpContext for Stream {
         match self.worker.try_borrow() {
             Ok(worker) => {
                 for (name, _) in host::request_trailers() {
-                    if worker.filter.strips(&name) {
+                    if worker.filter.strips_trailer(&name) {
                         host::remove_request_trailer(&name);
                     }
                 }

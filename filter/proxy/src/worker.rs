@@ -22,6 +22,8 @@ pub(crate) struct Worker {
     pub(crate) keys: KeyStore,
     /// Requests that wait, by context id.
     waiting: BTreeMap<u32, Waiting>,
+    /// When the root context ticks next.
+    next_tick: Monotonic,
     metrics: Metrics,
 }
 
@@ -34,7 +36,13 @@ struct Waiting {
 
 impl Worker {
     pub(crate) fn new(filter: Filter, keys: KeyStore) -> Self {
-        Self { filter, keys, waiting: BTreeMap::new(), metrics: Metrics::default() }
+        Self {
+            filter,
+            keys,
+            waiting: BTreeMap::new(),
+            next_tick: Monotonic::default(),
+            metrics: Metrics::default(),
+        }
     }
 
     /// Judges the request of the current context.
@@ -88,10 +96,21 @@ impl Worker {
         }
     }
 
-    /// When the root context has something to do, at the latest.
-    pub(crate) fn next_round(&self, now: Monotonic) -> Duration {
+    /// Has the root context tick when it has something to do, at the latest.
+    pub(crate) fn schedule(&mut self, now: Monotonic) {
         let deadlines = self.waiting.values().map(|waiting| waiting.deadline.since(now));
-        deadlines.chain([self.keys.next_round(now)]).min().unwrap_or_default().max(SOON)
+        let next = deadlines.chain([self.keys.next_round(now)]).min().unwrap_or_default().max(SOON);
+        self.next_tick = now.plus(next);
+        host::tick_after(next);
+    }
+
+    /// Has it tick at once. A tick that is near already is left alone: to set it anew is to put it off.
+    fn hurry(&mut self, now: Monotonic) {
+        let soon = now.plus(SOON);
+        if self.next_tick > soon {
+            self.next_tick = soon;
+            host::tick_after(SOON);
+        }
     }
 
     fn settle(&mut self, context: u32, step: Step, env: Env, paused: bool) -> Action {
@@ -106,7 +125,7 @@ impl Worker {
                 }
                 self.keys.want(realm, &kid);
                 self.waiting.insert(context, Waiting { exchange, realm, deadline });
-                host::tick_after(SOON);
+                self.hurry(env.monotonic);
                 Action::Pause
             }
         }

@@ -5,42 +5,65 @@ use http::HeaderName;
 use super::Place;
 use crate::config;
 use crate::error::ConfigError;
-use crate::identity::{HeaderRule, IdentityPolicy, Source, fold};
+use crate::identity::{HeaderRule, IdentityPolicy, OVERRIDES, Source, fold};
 
 /// Fields that HTTP, Envoy or this filter need for themselves: no identity header may bear their names, and
 /// no strip prefix may take them away.
-const RESERVED: [&str; 30] = [
+const RESERVED: [&str; 49] = [
     "accept",
     "accept-encoding",
+    "age",
+    "allow",
+    "alt-svc",
     "authorization",
     "cache-control",
     "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
     "cookie",
     "date",
+    "early-data",
+    "etag",
     "expect",
+    "expires",
     "forwarded",
+    "from",
     "host",
+    "http2-settings",
     "keep-alive",
+    "last-modified",
+    "link",
+    "location",
+    "max-forwards",
     "origin",
-    "proxy-authorization",
-    "proxy-connection",
+    "pragma",
+    "priority",
     "range",
-    "sec-websocket-key",
+    "referer",
+    "retry-after",
+    "server",
     "set-cookie",
     "te",
+    "traceparent",
+    "tracestate",
     "trailer",
     "transfer-encoding",
     "upgrade",
     "user-agent",
+    "vary",
     "via",
+    "www-authenticate",
+    "x-forwarded-client-cert",
     "x-forwarded-for",
     "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
     "x-forwarded-proto",
+    "x-real-ip",
     "x-request-id",
 ];
+
+/// Families of such fields.
+const RESERVED_FAMILIES: [&str; 7] =
+    ["access-control-", "content-", "grpc-", "if-", "proxy-", "sec-", "x-envoy-"];
 
 const MOST_VALUE_BYTES: usize = 32 * 1024;
 
@@ -84,7 +107,9 @@ fn strip(prefixes: Option<&[String]>, place: &Place) -> Result<Vec<String>, Conf
         }
         let prefix: String = fold(prefix).map(char::from).collect();
         // `x-` is a legitimate wish; a prefix of `content-length` or `cookie` is none.
-        if let Some(taken) = RESERVED.iter().find(|name| name.starts_with(&prefix) && !name.starts_with("x-"))
+        let mut reserved = RESERVED.iter().chain(&RESERVED_FAMILIES).filter(|name| !name.starts_with("x-"));
+        if let Some(taken) = reserved
+            .find(|name| name.starts_with(&prefix) || prefix.starts_with(*name) && name.ends_with('-'))
         {
             return Err(place.error(format_args!("`{prefix}` would strip `{taken}`")));
         }
@@ -99,8 +124,9 @@ fn header_name(name: &str, place: &Place) -> Result<String, ConfigError> {
     if HeaderName::from_bytes(name.as_bytes()).is_err() {
         return Err(place.error(format_args!("`{name}` is no header name")));
     }
-    let envoys = fold(&lower).take(8).eq(*b"x-envoy-");
-    if envoys || RESERVED.iter().any(|reserved| fold(&lower).eq(fold(reserved))) {
+    let folded: String = fold(&lower).map(char::from).collect();
+    let family = RESERVED_FAMILIES.iter().any(|family| folded.starts_with(family));
+    if family || RESERVED.iter().chain(&OVERRIDES).any(|reserved| folded == *reserved) {
         return Err(place.error(format_args!("`{name}` is needed by HTTP, Envoy or Portcullis itself")));
     }
     Ok(lower)

@@ -7,6 +7,7 @@ mod site;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -49,6 +50,7 @@ pub struct Limits {
 /// Maps of the host are read as empty over 1 MiB, so no head of that size is ever judged.
 const MOST_HEAD_BYTES: usize = 1024 * 1024 - 1;
 const MOST_JWKS_BYTES: usize = 16 * 1024 * 1024;
+const HEAD_ONLY: [&str; 5] = ["authorization", "content-length", "cookie", "host", "transfer-encoding"];
 const MOST_WAITING: usize = 100_000;
 
 impl Filter {
@@ -94,9 +96,15 @@ impl Filter {
         &self.limits
     }
 
-    /// Whether a request trailer of this name must not reach the upstream.
+    /// Whether a header of this name says who the client is: as the client sent it, it never reaches an upstream.
     pub fn strips(&self, name: &str) -> bool {
         self.identity.protects(name)
+    }
+
+    /// Whether a request trailer of this name must not reach the upstream: an identity header, or a field that
+    /// may stand in the head only (RFC 9110 section 6.5.1) and that an upstream might merge into it.
+    pub fn strips_trailer(&self, name: &str) -> bool {
+        self.strips(name) || HEAD_ONLY.iter().any(|known| name.eq_ignore_ascii_case(known))
     }
 
     pub(crate) fn realms(&self) -> &[Arc<Realm>] {
@@ -131,7 +139,12 @@ impl Limits {
         let max_head_bytes = bounded("max_head_bytes", config.max_head_bytes, 65_536, MOST_HEAD_BYTES)?;
         Ok(Self {
             max_head_bytes,
-            max_token_bytes: bounded("max_token_bytes", config.max_token_bytes, 16_384, MOST_HEAD_BYTES)?,
+            max_token_bytes: bounded(
+                "max_token_bytes",
+                config.max_token_bytes,
+                16_384.min(max_head_bytes),
+                max_head_bytes,
+            )?,
             max_jwks_bytes: bounded("max_jwks_bytes", config.max_jwks_bytes, 262_144, MOST_JWKS_BYTES)?,
             waiting_requests: bounded("waiting_requests", config.waiting_requests, 1_000, MOST_WAITING)?,
             wait_timeout: span(config.wait_timeout, 5),
@@ -145,13 +158,8 @@ fn compile_legacy(config: &crate::config::Legacy) -> Result<LegacyPolicy, Config
     for (host, logins) in &config.logins {
         let place = place.field("logins").field(host);
         place.names(logins)?;
-        let added = match HostPattern::parse(host).map_err(|problem| place.error(problem))? {
-            HostPattern::Exact(host) => hosts_with_logins.insert(host),
-            HostPattern::Wildcard(_) => {
-                return Err(place.error("a wildcard is not possible here: name each host"));
-            }
-        };
-        if !added {
+        let pattern = HostPattern::parse(host).map_err(|problem| place.error(problem))?;
+        if !hosts_with_logins.insert(pattern) {
             return Err(place.error("this host is there twice"));
         }
     }
@@ -164,7 +172,10 @@ fn compile_legacy(config: &crate::config::Legacy) -> Result<LegacyPolicy, Config
 }
 
 fn network(text: &str, place: &Place) -> Result<IpNet, ConfigError> {
-    text.parse().map_err(|_| place.error(format_args!("`{text}` is no network such as 203.0.113.0/24")))
+    let address = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse()
+        .or_else(|_| address())
+        .map_err(|_| place.error(format_args!("`{text}` is no network such as 203.0.113.0/24")))
 }
 
 fn span(configured: Option<Span>, default_seconds: u64) -> std::time::Duration {

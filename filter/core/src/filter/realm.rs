@@ -34,6 +34,7 @@ pub(crate) struct Realm {
     pub(crate) bootstrap: Option<KeySet>,
 }
 
+const DAY: Duration = Duration::from_hours(24);
 const MAX_NAME_BYTES: usize = 64;
 
 impl Realm {
@@ -43,10 +44,10 @@ impl Realm {
         config: &config::Realm,
         place: &Place,
     ) -> Result<Self, ConfigError> {
-        let sound = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(sound) {
             return Err(place.error(format_args!(
-                "`{name}` is no realm name: up to {MAX_NAME_BYTES} letters, digits, - and _"
+                "`{name}` is no realm name: up to {MAX_NAME_BYTES} letters, digits, dots, - and _"
             )));
         }
         let (issuer_authority, issuer_path) = issuer(config, place)?;
@@ -64,13 +65,20 @@ impl Realm {
         }
         let algorithms = algorithms(config, place)?;
         let clock_skew = span(config.clock_skew, 30);
-        let max_token_lifetime = span(config.max_token_lifetime, 24 * 3600);
+        // A default never contradicts what is written: it gives way.
+        let max_token_lifetime = config.max_token_lifetime.map_or(DAY.max(clock_skew), |span| span.0);
         if max_token_lifetime < clock_skew {
             return Err(place.field("max_token_lifetime").error("is shorter than clock_skew"));
         }
         let keys = &config.keys;
+        let written = keys.max_stale.map(|span| span.0);
         let refresh_interval = span(keys.refresh_interval, 300);
-        let max_stale = span(keys.max_stale, 24 * 3600);
+        let refresh_interval = if keys.refresh_interval.is_some() {
+            refresh_interval
+        } else {
+            refresh_interval.min(written.unwrap_or(DAY))
+        };
+        let max_stale = written.unwrap_or(DAY.max(refresh_interval));
         if max_stale < refresh_interval {
             return Err(place.field("keys").field("max_stale").error("is shorter than refresh_interval"));
         }

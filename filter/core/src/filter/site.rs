@@ -199,7 +199,17 @@ fn claims(
             _ => Err(place.field("equals").error("needs a string, a number or a boolean")),
         }
     };
-    config.iter().enumerate().map(claim).collect()
+    let conditions: Vec<(Vec<String>, Value)> =
+        config.iter().enumerate().map(claim).collect::<Result<_, _>>()?;
+    for (at, (path, _)) in conditions.iter().enumerate() {
+        if conditions.iter().take(at).any(|(earlier, _)| earlier == path) {
+            return Err(place
+                .item(at)
+                .field("path")
+                .error("this claim has a condition already, and has one value only"));
+        }
+    }
+    Ok(conditions)
 }
 
 /// Words that a challenge repeats (RFC 6749 section 3.3).

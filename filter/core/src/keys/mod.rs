@@ -35,6 +35,8 @@ use record::{Published, Record};
 const BUSY_POLL: Duration = Duration::from_millis(20);
 /// How often it looks otherwise; a key that another worker found withdrawn serves no longer than this.
 const IDLE_POLL: Duration = Duration::from_secs(1);
+/// The host counts milliseconds in 32 bits, and a lease must outlast its two calls.
+const LONGEST_CALL: Duration = Duration::from_mins(4);
 /// What a lease allows beyond the deadlines of its two calls.
 const LEASE_SLACK: Duration = Duration::from_secs(1);
 /// Ids that a realm's fetch is held against; any of them gets it begun.
@@ -275,11 +277,11 @@ impl RealmKeys {
         if let Some(key) = usable.and_then(|keys| keys.find(kid)) {
             return Lookup::Found(key);
         }
-        if self.fetch.is_some() || self.record.is_held(now) {
-            return Lookup::Wait;
-        }
         if usable.is_some() && self.missing.holds(kid, now) {
             return Lookup::Unknown;
+        }
+        if self.fetch.is_some() || self.record.is_held(now) {
+            return Lookup::Wait;
         }
         let cooldown = usable.and_then(|_| self.cooldown(now));
         match self.record.backoff(now).or(cooldown) {
@@ -310,7 +312,7 @@ impl RealmKeys {
     fn observe(&mut self, mut record: Record, now: Monotonic) -> bool {
         self.seen = published_at(&record);
         let adopted = match record.published.take() {
-            Some(published) if self.is_news(&published) => self.adopt(&published),
+            Some(published) if self.is_news(&published) => self.adopt(&published, now),
             _ => false,
         };
         let ended = self.record.holder != record.holder || self.record.failures != record.failures;
@@ -325,19 +327,20 @@ impl RealmKeys {
         self.held.as_ref().is_none_or(|held| held.bootstrap || held.fetched_at.0 < published.fetched_at)
     }
 
-    fn adopt(&mut self, published: &Published) -> bool {
+    fn adopt(&mut self, published: &Published, now: Monotonic) -> bool {
         let Ok(keys) = KeySet::parse(&published.jwks, &self.realm.algorithms) else { return false };
         self.jwks_path = Some(published.jwks_path.clone());
-        self.take(keys, Monotonic(published.fetched_at));
+        self.take(keys, Monotonic(published.fetched_at), now);
         true
     }
 
-    /// Replaces the keys as a whole, and settles what waited for them.
-    fn take(&mut self, keys: KeySet, fetched_at: Monotonic) {
+    /// Replaces the keys as a whole, and settles what waited for them. A miss holds from now, and not from when
+    /// a slow Keycloak was asked.
+    fn take(&mut self, keys: KeySet, fetched_at: Monotonic, now: Monotonic) {
         self.missing.forget(|kid| keys.find(kid).is_some());
         for kid in self.wanted.drain() {
             if keys.find(&kid).is_none() {
-                self.missing.note(kid, self.realm.refetch_cooldown, self.realm.refresh_interval, fetched_at);
+                self.missing.note(kid, self.realm.refetch_cooldown, self.realm.refresh_interval, now);
             }
         }
         // Up to a tenth early, so that the Envoys of a fleet do not ask all at once.
@@ -359,7 +362,7 @@ impl RealmKeys {
         if reason == Reason::UnknownKid {
             record.refetched_at = Some(now.0);
         }
-        record.lease(self.random.owner, self.realm.fetch_timeout * 2 + LEASE_SLACK, now);
+        record.lease(self.random.owner, self.realm.fetch_timeout.min(LONGEST_CALL) * 2 + LEASE_SLACK, now);
         Some(record.encode())
     }
 
@@ -383,7 +386,7 @@ impl RealmKeys {
             cluster: self.realm.cluster.clone(),
             authority: self.realm.authority.clone(),
             path,
-            timeout: self.realm.fetch_timeout,
+            timeout: self.realm.fetch_timeout.min(LONGEST_CALL),
             max_body_bytes: self.max_body_bytes,
         }
     }
@@ -415,7 +418,7 @@ impl RealmKeys {
                 let asked_at = self.asked_at;
                 // An answer may come so late that another worker's keys are newer.
                 if self.held.as_ref().is_none_or(|held| held.bootstrap || held.fetched_at <= asked_at) {
-                    self.take(keys, asked_at);
+                    self.take(keys, asked_at, now);
                 }
                 let jwks_path = self.jwks_path.clone().unwrap_or_default();
                 self.outcome = Some(Ok(Published { fetched_at: asked_at.0, jwks_path, jwks }));

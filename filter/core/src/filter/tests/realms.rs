@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{check, check_document, check_good, with};
 use crate::jose::alg::Algorithm;
-use crate::testing::{compile, realm};
+use crate::testing::{compile, realm, two_realms_json};
 
 #[test]
 fn an_issuer_is_a_url_and_nothing_more() {
@@ -39,7 +39,7 @@ fn an_issuer_is_a_url_and_nothing_more() {
 
 #[test]
 fn realms_have_plain_names_and_reachable_endpoints() {
-    for name in ["", "a b", "a.b", "a\"b", "custom\u{e9}rs", &"r".repeat(65)] {
+    for name in ["", "a b", "a:b", "a\"b", "custom\u{e9}rs", &"r".repeat(65)] {
         check(&format!("/realms/{name}"), json!({}), &format!("realms.{name}"), "no realm name");
     }
     check("/realms/customers/authority", json!("a/b"), "realms.customers.authority", "`a/b` is no host");
@@ -131,4 +131,25 @@ fn limits_that_contradict_each_other_are_refused() {
     check(stale, json!("4m 59s"), "realms.customers.keys.max_stale", "shorter than refresh_interval");
     check_good(stale, json!("5m"));
     check("/realms/customers/clock_skew", json!("2h"), "realms.customers.max_token_lifetime", "clock_skew");
+    check(
+        "/realms/customers/keys/refresh_interval",
+        json!("25h"),
+        "realms.customers.keys.max_stale",
+        "refresh",
+    );
+}
+
+#[test]
+fn a_default_gives_way_to_what_is_written() {
+    let admins = |field: &str, value: &str| {
+        let mut document = two_realms_json();
+        document["realms"]["admins"]["keys"] = json!({});
+        let place = if field == "clock_skew" { "/realms/admins" } else { "/realms/admins/keys" };
+        document.pointer_mut(place).unwrap()[field] = json!(value);
+        let realm = realm(&compile(&document), "admins");
+        [realm.max_token_lifetime, realm.refresh_interval, realm.max_stale].map(|span| span.as_secs())
+    };
+    assert_eq!(admins("clock_skew", "48h"), [172_800, 300, 86_400]);
+    assert_eq!(admins("max_stale", "1m"), [86_400, 60, 60]);
+    assert_eq!(admins("refresh_interval", "48h"), [86_400, 172_800, 172_800]);
 }

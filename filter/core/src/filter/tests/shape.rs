@@ -7,7 +7,7 @@ use crate::testing::two_realms_json;
 
 #[test]
 fn what_is_no_json_object_says_so() {
-    for document in ["", "realms:", "{", "{} {}", "{'realms': 1}", "\u{feff}{}"] {
+    for document in ["", " ", "realms:", "{", "{} {}", "{'realms': 1}", "\u{feff}{}"] {
         check_document(document.as_bytes(), "", "not JSON");
     }
     check_document(b"{\"realms\":{\"a\":\"\xff\"}}", "", "not JSON");

@@ -30,6 +30,7 @@ fn hosts_are_names_without_anything_around() {
         "csp.com:x",
         "b\u{fc}cher.de",
         "*.",
+        "a:99999",
     ] {
         check("/sites/0/hosts/1", json!(host), "sites[0].hosts[1]", "is no host");
     }
@@ -197,4 +198,6 @@ fn a_claim_is_compared_with_a_scalar() {
     check(&claims, json!([{ "equals": 1 }]), &format!("{place}.path"), "required");
     check(&claims, json!([{ "path": [], "equals": 1 }]), &format!("{place}.path"), "required");
     check(&claims, json!([{ "path": ["a", ""], "equals": 1 }]), &format!("{place}.path[1]"), "required");
+    let twice = json!([{ "path": ["a"], "equals": 1 }, { "path": ["a"], "equals": 2 }]);
+    check(&claims, twice, "sites[0].rules[1].require.claims[1].path", "has a condition already");
 }
