@@ -75,3 +75,66 @@ pub(crate) fn auth_time(claims: &Claims) -> Option<u64> {
         Claim::Absent | Claim::Wrong => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check_scope(scope: &str, expect: &[&str]) {
+        assert_eq!(scopes(&Claims::of(json!({ "scope": scope }))), Claim::Is(expect.to_vec()), "{scope}");
+    }
+
+    #[test]
+    fn spaces_and_nothing_else_part_scopes() {
+        check_scope("openid profile", &["openid", "profile"]);
+        check_scope("  openid   profile ", &["openid", "profile"]);
+        check_scope("", &[]);
+        check_scope(" ", &[]);
+        check_scope("a,b\tc\u{a0}d\ne", &["a,b\tc\u{a0}d\ne"]);
+        for wrong in [json!(["openid"]), json!(1), json!(null), json!({})] {
+            assert_eq!(scopes(&Claims::of(json!({ "scope": wrong }))), Claim::Wrong, "{wrong}");
+        }
+        assert_eq!(scopes(&Claims::of(json!({}))), Claim::Absent);
+    }
+
+    #[test]
+    fn roles_keep_their_order_and_their_place() {
+        let claims = Claims::of(json!({
+            "realm_access": { "roles": ["b", "a", "b"], "verify_caller": true },
+            "resource_access": { "a.b": { "roles": ["x"] }, "empty": {}, "none": { "roles": [] } },
+        }));
+        assert_eq!(realm_roles(&claims), Claim::Is(vec!["b", "a", "b"]));
+        assert_eq!(client_roles(&claims, "a.b"), Claim::Is(vec!["x"]));
+        assert_eq!(client_roles(&claims, "none"), Claim::Is(vec![]));
+        for client in ["empty", "a", "A.B", ""] {
+            assert_eq!(client_roles(&claims, client), Claim::Absent, "{client}");
+        }
+    }
+
+    #[test]
+    fn an_acr_of_zero_counts_as_none() {
+        for (value, expect) in [
+            (json!("1"), Some("1")),
+            (json!("00"), Some("00")),
+            (json!("0"), None),
+            (json!(1), None),
+            (json!(null), None),
+        ] {
+            assert_eq!(acr(&Claims::of(json!({ "acr": value }))), expect, "{value}");
+        }
+        assert_eq!(acr(&Claims::of(json!({}))), None);
+    }
+
+    #[test]
+    fn auth_time_is_a_whole_number() {
+        for (value, expect) in
+            [(json!(0), Some(0)), (json!(1.0), None), (json!("1"), None), (json!(-1), None)]
+        {
+            assert_eq!(auth_time(&Claims::of(json!({ "auth_time": value }))), expect, "{value}");
+        }
+        assert_eq!(auth_time(&Claims::of(json!({}))), None);
+    }
+}

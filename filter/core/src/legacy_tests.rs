@@ -1,3 +1,5 @@
+#![allow(clippy::needless_pass_by_value, reason = "tables of literals read better without ampersands")]
+
 use serde_json::json;
 
 use super::*;
@@ -129,6 +131,37 @@ fn a_keycloak_token_has_no_business_there() {
     let query = format!("/rest/Customer/get?access_token={token}");
     let judged = judge(&filter(&json!({})), "selfcare.csp.com", &query, None, None);
     assert_eq!(judged, Err(Denial::TokenOnLegacyRoute));
+}
+
+#[test]
+fn a_keycloak_token_is_found_under_any_scheme() {
+    let filter = filter(&json!({}));
+    let token = Minter::customers().token();
+    for value in [
+        token.clone(),
+        format!("DPoP {token}"),
+        format!("bearer\t{token}"),
+        format!("Bearer  {token}"),
+        format!("Basic dTpw, Bearer {token}"),
+        format!("Digest token=\"{token}\""),
+    ] {
+        assert_eq!(judge_value(&filter, &value), Err(Denial::TokenOnLegacyRoute), "{value:.30}");
+    }
+    for value in ["", "Basic dTpw", "Negotiate YII=", "Digest a=\"b\", c=\"d\"", "Bearer", "Bearer f4b3"] {
+        assert_eq!(judge_value(&filter, value), Ok(()), "{value}");
+    }
+}
+
+#[test]
+fn a_wildcard_admits_one_label() {
+    let filter = filter(&json!({ "logins": { "*.csp.com": ["x"], "pbx.example": ["y"] } }));
+    let judge = |host| judge(&filter, host, "/rest/Session/login", None, None);
+    for host in ["selfcare.csp.com", "Admin.CSP.com:443", "pbx.example"] {
+        assert_eq!(judge(host), Ok(()), "{host}");
+    }
+    for host in ["csp.com", "a.b.csp.com", "acsp.com", "a.pbx.example"] {
+        assert_eq!(judge(host), Err(Denial::LegacyLogin), "{host}");
+    }
 }
 
 #[test]

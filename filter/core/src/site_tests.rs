@@ -1,3 +1,5 @@
+#![allow(clippy::needless_pass_by_value, reason = "tables of literals read better without ampersands")]
+
 use super::*;
 use crate::testing::{compile, two_realms_json};
 
