@@ -149,6 +149,11 @@ impl Outcome {
         self.answer.as_ref().unwrap_or_else(|e| panic!("no answer ({e}): {}", self.context()))
     }
 
+    /// What the filter counted meanwhile: `customers.denied.token_issuer`.
+    pub(crate) fn counted(&self) -> &[String] {
+        &self.counted
+    }
+
     /// The challenge of a refusal; empty where there is none.
     #[track_caller]
     pub(crate) fn challenge(&self) -> String {

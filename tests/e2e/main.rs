@@ -3,14 +3,18 @@
 //! The tests say what a client and the upstream see: HTTP, the log, the metrics, and nothing of the filter's inside. Without Envoy or the
 //! built filter they are skipped, loudly; with `CI` set that is a failure.
 
+mod access;
 mod ask;
 mod credentials;
+mod errors;
 mod hosts;
 mod identity;
 mod keys;
+mod paths;
 mod realms;
 mod reference;
 mod smoke;
 mod spoofing;
 mod support;
 mod tokens;
+mod upgrades;
