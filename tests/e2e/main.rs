@@ -5,14 +5,17 @@
 
 mod access;
 mod ask;
+mod configuration;
 mod credentials;
 mod errors;
 mod hosts;
 mod identity;
 mod keys;
+mod legacy;
 mod paths;
 mod realms;
 mod reference;
+mod secrets;
 mod smoke;
 mod spoofing;
 mod support;
