@@ -283,10 +283,13 @@ pub fn find_envoy() -> Result<PathBuf, String> {
 
 /// The filter to test.
 pub fn find_wasm() -> Result<PathBuf, String> {
+    find("the filter", "PORTCULLIS_WASM", &[target().join("wasm32-wasip1/release/portcullis.wasm")])
+}
+
+/// Where Cargo puts what it builds.
+pub(crate) fn target() -> PathBuf {
     let root = crate::repository();
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |own| root.join(own));
-    find("the filter", "PORTCULLIS_WASM", &[target.join("wasm32-wasip1/release/portcullis.wasm")])
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |own| root.join(own))
 }
 
 fn find(what: &str, variable: &str, places: &[PathBuf]) -> Result<PathBuf, String> {

@@ -11,6 +11,7 @@
 //! - [`upstream`]: the protected application, which tells what it was sent.
 //! - [`envoy`]: a real Envoy with a configuration from `/envoy`, rewritten for the test.
 //! - [`client`]: requests that a polite client would not send.
+//! - [`wasm`]: filters that misbehave, to put beside it or in its place.
 //! - [`world`]: all of them together.
 //!
 //! Everything listens on an ephemeral port of 127.0.0.1, and ends when its value is dropped.
@@ -29,6 +30,8 @@ pub mod issuer;
 mod server;
 #[cfg(not(target_family = "wasm"))]
 pub mod upstream;
+#[cfg(not(target_family = "wasm"))]
+pub mod wasm;
 #[cfg(not(target_family = "wasm"))]
 pub mod world;
 
