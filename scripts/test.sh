@@ -40,7 +40,7 @@ stage_deny() {
   scripts/tools.sh deny
   cargo-deny --locked check --allow duplicate licenses bans sources
   # Two versions of one crate cost bytes and audits in what ships; what only the tests link may have them.
-  cargo-deny --locked --exclude portcullis-tests --exclude-dev check bans
+  cargo-deny --locked --exclude portcullis-tests --exclude portcullis-bench --exclude-dev check bans
 }
 
 stage_advisories() {

@@ -1,0 +1,98 @@
+//! One round of one row: a fresh Envoy, a warm-up, a load, and whether it was the load that was meant.
+
+use anyhow::Context as _;
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::config::Surroundings;
+use crate::load::{CONNECTIONS, Load, Order, Report};
+use crate::process;
+use crate::rows::{KNOWN, Row};
+use crate::tokens::Store;
+use crate::upstream::{Seen, Upstream};
+
+/// What the rounds have in common.
+pub(crate) struct Bench {
+    pub(crate) around: Surroundings,
+    pub(crate) upstream: Upstream,
+    pub(crate) store: Store,
+    pub(crate) load: Load,
+    /// Seconds that a load lasts at most.
+    pub(crate) seconds: u64,
+    /// Tokens that the warm-up may use up.
+    pub(crate) warm: usize,
+    /// Tokens of a set, those of the warm-up included.
+    pub(crate) tokens: usize,
+}
+
+/// What a round gave.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Round {
+    /// Processor time of the Envoy process for each request, user and system.
+    pub(crate) cpu_us: f64,
+    pub(crate) rps: f64,
+    /// From the start of the process until the listener takes connections.
+    pub(crate) start_ms: f64,
+    pub(crate) load: Report,
+}
+
+impl Bench {
+    /// Measures a row once.
+    #[expect(clippy::cast_precision_loss, reason = "the numbers of a few seconds")]
+    pub(crate) async fn round(&self, row: &Row) -> anyhow::Result<Round> {
+        let begin = Instant::now();
+        let envoy = row.setup.config(&self.around, 1)?.start().await?;
+        let start = begin.elapsed();
+
+        let (warm, lines) =
+            if row.fresh { ((1, self.warm), (self.warm + 1, self.tokens)) } else { ((1, KNOWN), (1, KNOWN)) };
+        let tokens = self.store.file(row.set);
+        let targets = row.setup.targets();
+        let order = Order {
+            to: envoy.addr(),
+            tokens: &tokens,
+            lines: warm,
+            once: row.fresh,
+            targets: &targets,
+            seconds: 1,
+        };
+        self.load.run(&order).await.context("warm-up")?;
+
+        self.upstream.take();
+        let before = process::cpu_seconds(envoy.pid())?;
+        let load = self.load.run(&Order { lines, seconds: self.seconds, ..order }).await?;
+        let used = process::cpu_seconds(envoy.pid())? - before;
+        if let Err(error) = check(row, &load, self.upstream.take()) {
+            let log = envoy.log();
+            let end: Vec<&str> = log.lines().rev().take(3).collect();
+            return Err(error.context(format!("Envoy's last words: {end:#?}")));
+        }
+        Ok(Round {
+            cpu_us: used * 1e6 / load.requests as f64,
+            rps: load.requests as f64 * 1e6 / load.duration_us as f64,
+            start_ms: start.as_secs_f64() * 1e3,
+            load,
+        })
+    }
+}
+
+/// A load that was answered otherwise than it should have been measures something else.
+fn check(row: &Row, load: &Report, seen: Seen) -> anyhow::Result<()> {
+    anyhow::ensure!(load.requests > 0, "no request was answered");
+    anyhow::ensure!(load.broken == 0, "{} requests got no answer", load.broken);
+    // Those that were due in the turn in which wrk ran out of tokens.
+    anyhow::ensure!(load.repeated <= u64::from(CONNECTIONS), "{} tokens were sent twice", load.repeated);
+    let refused = if row.refuses() { load.requests } else { 0 };
+    anyhow::ensure!(load.refused == refused, "{} of {} requests were refused", load.refused, load.requests);
+    anyhow::ensure!(seen.with_token == 0, "the upstream got {} tokens", seen.with_token);
+    let passed = seen.identified + seen.anonymous;
+    if row.refuses() {
+        anyhow::ensure!(passed == 0, "the upstream got {passed} requests that were to be refused");
+    } else {
+        // wrk does not count what is under way at its end.
+        anyhow::ensure!(passed >= load.requests, "the upstream got {passed} of {} requests", load.requests);
+        let wrong = if row.setup.judges() { seen.anonymous } else { seen.identified };
+        anyhow::ensure!(wrong == 0, "{wrong} requests reached the upstream with the wrong identity headers");
+    }
+    Ok(())
+}
