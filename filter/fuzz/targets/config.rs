@@ -1,0 +1,25 @@
+//! Configurations: whatever the bytes are, they are refused with a problem that is named, or make a filter
+//! that judges a request. A document means the same whatever its white space and the order of its members.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use portcullis_core::{Env, Exchange, Filter, KeyStore, Monotonic, UnixTime};
+use serde_json::Value;
+
+fuzz_target!(|document: &[u8]| {
+    let filter = match Filter::parse(document) {
+        Ok(filter) => filter,
+        Err(error) => return assert!(!error.problem.is_empty()),
+    };
+    assert!(filter.realm_names().count() > 0);
+    if let Ok(value) = serde_json::from_slice::<Value>(document) {
+        let again = Filter::parse(value.to_string().as_bytes());
+        assert!(again.is_ok(), "{:?}", again.err());
+    }
+    let env = Env { now: UnixTime(1_794_315_200), monotonic: Monotonic(1) };
+    let keys = KeyStore::new(&filter, 1, env.monotonic);
+    let head = [(":method", "GET"), (":authority", "selfcare.csp.com"), (":path", "/rest/x")]
+        .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+    Exchange::start(&filter, &keys, env, &head, None);
+});
