@@ -38,8 +38,17 @@ pub(crate) struct NameSet {
 }
 
 /// Proof that a token fulfils a requirement. Only [`authorize`] makes one.
-#[derive(Debug)]
-pub struct Authorized(());
+#[derive(Clone, Copy, Debug)]
+pub struct Authorized {
+    until: Option<UnixTime>,
+}
+
+impl Authorized {
+    /// Whether the requirement still holds, for the same token: a login grows old, and nothing else changes.
+    pub(crate) fn holds(self, now: UnixTime) -> bool {
+        self.until.is_none_or(|until| now <= until)
+    }
+}
 
 /// Holds the token against the requirement. What the user lacks is told before what a stronger login could
 /// mend, so that nobody signs in again in vain.
@@ -77,7 +86,9 @@ pub(crate) fn authorize(
     if !authenticated(claims, requirement, now, skew) {
         return Err(Denial::StepUp { acr_values: requirement.acr.clone(), max_age: requirement.max_age });
     }
-    Ok(Authorized(()))
+    let until =
+        requirement.max_age.and_then(|max_age| Some(UnixTime(keycloak::auth_time(claims)?).plus(max_age)));
+    Ok(Authorized { until })
 }
 
 /// How and when the user authenticated: `acr`, `amr`, `auth_time`.

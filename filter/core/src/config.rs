@@ -292,6 +292,10 @@ pub struct Limits {
     pub max_jwks_bytes: Option<usize>,
     /// Requests that wait for keys at one time, per realm and worker. Default 1000; more: 503.
     pub waiting_requests: Option<usize>,
+    /// Memory for accepted tokens, per worker. Default 8388608; 0: every token is verified every time.
+    pub max_remembered_bytes: Option<usize>,
+    /// Accepted tokens that are remembered, per worker. Default 8192.
+    pub max_remembered_tokens: Option<usize>,
     /// The longest wait for keys. Default 5s; longer: 503.
     pub wait_timeout: Option<Span>,
 }

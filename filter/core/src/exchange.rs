@@ -5,11 +5,12 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::authz::{self, authorize};
+use crate::accepted::AcceptedTokens;
+use crate::authz::{Authorized, authorize};
 use crate::credential::Credential;
 use crate::error::TokenError;
-use crate::filter::{Filter, RealmId};
-use crate::identity::{HeaderEdits, IdentityPolicy};
+use crate::filter::{Filter, Realm, RealmId};
+use crate::identity::{HeaderEdits, IdentityHeaders, IdentityPolicy};
 use crate::jose::claims::{Claim, Claims};
 use crate::jose::jws::Jws;
 use crate::keys::{KeyStore, Lookup};
@@ -97,7 +98,7 @@ pub enum Ground {
     /// The rule leaves the judgement to PortaBilling.
     Legacy,
     /// An accepted token fulfils the rule's requirement.
-    Token(authz::Authorized),
+    Token(Authorized),
 }
 
 /// What is recorded of a refusal: never a token, a cookie or a query.
@@ -115,15 +116,23 @@ pub struct Refusal {
     pub request_id: Option<String>,
 }
 
+/// What a decision draws on besides the request.
+#[derive(Debug)]
+pub struct Knowledge<'k> {
+    /// The configuration.
+    pub filter: &'k Filter,
+    /// The realms' keys.
+    pub keys: &'k KeyStore,
+    /// Tokens that were accepted lately.
+    pub accepted: &'k mut AcceptedTokens,
+    /// The clocks.
+    pub env: Env,
+}
+
 impl Exchange {
     /// Judges a request by its head. `source` is the client's address, where the host knows it.
-    pub fn start(
-        filter: &Filter,
-        keys: &KeyStore,
-        env: Env,
-        headers: &[Header],
-        source: Option<IpAddr>,
-    ) -> Step {
+    pub fn start(knowledge: &mut Knowledge<'_>, headers: &[Header], source: Option<IpAddr>) -> Step {
+        let filter = knowledge.filter;
         let edits = filter.identity().strip(headers);
         let site = request::host(headers).ok().and_then(|host| filter.sites().select(&host).cloned());
         let audience =
@@ -138,38 +147,37 @@ impl Exchange {
         let Some(rule) = site.rules.select(request.method, &request.path) else {
             return refuse(None, Denial::NoRule);
         };
-        let credential = Credential::find(headers, &request);
         match &rule.access {
             Access::Public => forward(site, rule, IdentityPolicy::anonymous(edits), Ground::Public),
             Access::Legacy => match legacy::admit(filter.legacy(), &request, headers, source) {
                 Ok(()) => forward(site, rule, edits, Ground::Legacy),
                 Err(denial) => refuse(Some(rule), denial),
             },
-            Access::Require(_) => match credential {
+            Access::Require(_) => match Credential::find(headers, &request) {
                 Credential::None => refuse(Some(rule), Denial::NoCredential),
                 Credential::Malformed => refuse(Some(rule), Denial::MalformedCredential),
                 Credential::Ambiguous => refuse(Some(rule), Denial::AmbiguousCredential),
                 Credential::Bearer(token) => {
-                    let exchange = Self {
-                        site: Arc::clone(site),
-                        rule: Arc::clone(rule),
-                        edits,
-                        token: token.to_owned(),
-                        audience: audience(),
-                    };
-                    exchange.present(filter, keys, env)
+                    if let Some((identity, authorized)) = knowledge.recall(token, &site.realm, rule) {
+                        let edits = filter.identity().identified(edits, &identity);
+                        return forward(site, rule, edits, Ground::Token(authorized));
+                    }
+                    let (token, audience) = (token.to_owned(), audience());
+                    let exchange =
+                        Self { site: Arc::clone(site), rule: Arc::clone(rule), edits, token, audience };
+                    exchange.present(knowledge)
                 }
             },
         }
     }
 
     /// Goes on with a request that waited.
-    pub fn resume(self, filter: &Filter, keys: &KeyStore, env: Env, input: Input) -> Step {
+    pub fn resume(self, knowledge: &mut Knowledge<'_>, input: Input) -> Step {
         match input {
             Input::Overflow => self.refuse(None, Denial::TooManyWaiting),
-            Input::KeysChanged => self.present(filter, keys, env),
+            Input::KeysChanged => self.present(knowledge),
             // The keys may have come with the same tick.
-            Input::Deadline => match self.present(filter, keys, env) {
+            Input::Deadline => match self.present(knowledge) {
                 Step::Wait(exchange, _) => exchange.refuse(None, Denial::WaitedTooLong),
                 done @ Step::Done(_) => done,
             },
@@ -177,40 +185,42 @@ impl Exchange {
     }
 
     /// Presents the token to the realm: from its bytes to a decision, or to a wait for keys.
-    fn present(self, filter: &Filter, keys: &KeyStore, env: Env) -> Step {
+    fn present(mut self, knowledge: &mut Knowledge<'_>) -> Step {
+        let filter = knowledge.filter;
         let realm = Arc::clone(&self.site.realm);
         let Access::Require(requirement) = &self.rule.access else {
             return self.refuse(None, Denial::NoRule);
         };
-        let claims = match self.verify(filter, keys, env) {
+        let claims = match self.verify(knowledge) {
             Ok(Verification::Claims(claims)) => claims,
             Ok(Verification::Unknown(kid)) => return Step::Wait(self, Need::Keys(realm.id, kid)),
             Err(denial) => return self.refuse(None, denial),
         };
         let other_realm =
             matches!(claims.string("iss"), Claim::Is(iss) if iss != realm.issuer && filter.is_issuer(iss));
-        let token = match AccessToken::accept(claims, &realm, env.now) {
+        let token = match AccessToken::accept(claims, &realm, knowledge.env.now) {
             Ok(token) => token,
             Err(TokenError::Issuer) if other_realm => {
                 return self.refuse(None, Denial::Token(TokenError::OtherRealm));
             }
             Err(error) => return self.refuse(None, Denial::Token(error)),
         };
-        let subject = token.subject().map(str::to_owned);
-        let permit = match authorize(&token, requirement, env.now, realm.clock_skew) {
-            Ok(permit) => permit,
-            Err(denial) => return self.refuse(subject, denial),
-        };
-        match filter.identity().identify(self.edits.clone(), &token, &realm) {
-            Ok(edits) => forward(&self.site, &self.rule, edits, Ground::Token(permit)),
-            Err(denial) => self.refuse(subject, denial),
+        let judged = authorize(&token, requirement, knowledge.env.now, realm.clock_skew)
+            .and_then(|authorized| Ok((authorized, filter.identity().render(&token, &realm)?)));
+        match judged {
+            Ok((authorized, identity)) => {
+                knowledge.remember(&self.token, &token, &realm, &self.rule, &identity, authorized);
+                let edits = filter.identity().identified(self.edits.take(), &identity);
+                forward(&self.site, &self.rule, edits, Ground::Token(authorized))
+            }
+            Err(denial) => self.refuse(token.subject().map(str::to_owned), denial),
         }
     }
 
     /// Size, shape, header, algorithm, key, signature: cheap checks first, and no fetch for a token that
     /// could not be accepted with any key.
-    fn verify(&self, filter: &Filter, keys: &KeyStore, env: Env) -> Result<Verification, Denial> {
-        let realm = &self.site.realm;
+    fn verify(&self, knowledge: &Knowledge<'_>) -> Result<Verification, Denial> {
+        let (filter, realm) = (knowledge.filter, &self.site.realm);
         if self.token.len() > filter.limits().max_token_bytes {
             return Err(Denial::Token(TokenError::TooLarge));
         }
@@ -219,7 +229,7 @@ impl Exchange {
         if !realm.algorithms.contains(&jws.algorithm) {
             return Err(Denial::Token(TokenError::Algorithm));
         }
-        match keys.find(realm.id, &jws.kid, env.monotonic) {
+        match knowledge.keys.find(realm.id, &jws.kid, knowledge.env.monotonic) {
             Lookup::Found(key) => {
                 let proof = key.verify(&jws).map_err(Denial::Token)?;
                 Claims::open(&jws, &proof).map(Verification::Claims).map_err(Denial::Token)
@@ -243,6 +253,34 @@ impl Exchange {
 
     fn refuse(self, subject: Option<String>, denial: Denial) -> Step {
         refuse(self.audience, Some(&self.rule), subject, denial)
+    }
+}
+
+impl Knowledge<'_> {
+    /// What is remembered of a token that would be accepted again.
+    fn recall(
+        &mut self,
+        token: &str,
+        realm: &Realm,
+        rule: &Arc<Rule>,
+    ) -> Option<(IdentityHeaders, Authorized)> {
+        let keys = self.keys.version(realm.id, self.env.monotonic)?;
+        self.accepted.recall(token, (realm.id, keys), rule, self.env.now, realm.clock_skew)
+    }
+
+    fn remember(
+        &mut self,
+        text: &str,
+        token: &AccessToken,
+        realm: &Realm,
+        rule: &Arc<Rule>,
+        identity: &IdentityHeaders,
+        authorized: Authorized,
+    ) {
+        if let Some(keys) = self.keys.version(realm.id, self.env.monotonic) {
+            let validity = token.validity();
+            self.accepted.remember(text, (realm.id, keys), validity, identity, rule, authorized);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! says does.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -32,7 +33,7 @@ pub(crate) struct IdentityPolicy {
     /// Name prefixes that are stripped, folded.
     pub(crate) strip: Vec<String>,
     /// Headers that are set, by name as configured; each is stripped, too.
-    pub(crate) headers: Vec<(String, HeaderRule)>,
+    pub(crate) headers: Vec<(Arc<str>, HeaderRule)>,
     pub(crate) forward_token: bool,
     pub(crate) max_value_bytes: usize,
 }
@@ -65,8 +66,14 @@ pub(crate) enum Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderEdits {
     remove: Vec<String>,
-    set: Vec<(String, String)>,
+    set: Vec<HeaderField>,
 }
+
+/// The name of a header field and its value; both are cheap to copy.
+pub type HeaderField = (Arc<str>, Arc<str>);
+
+/// What upstreams are told about the bearer of a token.
+pub(crate) type IdentityHeaders = Arc<[HeaderField]>;
 
 impl HeaderEdits {
     /// Names of which every field is removed.
@@ -75,8 +82,15 @@ impl HeaderEdits {
     }
 
     /// Names and the one value that replaces whatever was there. Visible ASCII (and what the separator adds).
-    pub fn set(&self) -> &[(String, String)] {
+    pub fn set(&self) -> &[HeaderField] {
         &self.set
+    }
+}
+
+impl HeaderEdits {
+    /// Takes the edits out of a request that is decided.
+    pub(crate) fn take(&mut self) -> Self {
+        Self { remove: std::mem::take(&mut self.remove), set: std::mem::take(&mut self.set) }
     }
 }
 
@@ -102,7 +116,7 @@ impl IdentityPolicy {
             if kept.is_empty() {
                 edits.remove.push("connection".to_owned());
             } else {
-                edits.set.push(("connection".to_owned(), kept.join(", ")));
+                edits.set.push(("connection".into(), kept.join(", ").into()));
             }
         }
         edits
@@ -124,30 +138,32 @@ impl IdentityPolicy {
         edits
     }
 
-    /// Completes the edits for the bearer of an accepted token.
-    ///
-    /// # Errors
-    /// A required header has no value, or a claim cannot be written into a header.
-    pub(crate) fn identify(
-        &self,
-        mut edits: HeaderEdits,
-        token: &AccessToken,
-        realm: &Realm,
-    ) -> Result<HeaderEdits, Denial> {
+    /// Completes the edits for the bearer of an accepted token, of whom upstreams are told this.
+    pub(crate) fn identified(&self, mut edits: HeaderEdits, identity: &IdentityHeaders) -> HeaderEdits {
         if !self.forward_token {
             edits.remove.push("authorization".to_owned());
         }
+        edits.set.extend(identity.iter().cloned());
+        edits
+    }
+
+    /// What upstreams are told about the bearer of a token.
+    ///
+    /// # Errors
+    /// A required header has no value, or a claim cannot be written into a header.
+    pub(crate) fn render(&self, token: &AccessToken, realm: &Realm) -> Result<IdentityHeaders, Denial> {
+        let mut identity = Vec::with_capacity(self.headers.len());
         for (name, rule) in &self.headers {
             match rule.value(token.claims(), realm).map_err(Denial::Token)? {
                 Some(value) if value.len() > self.max_value_bytes => {
                     return Err(Denial::Token(TokenError::ClaimTooLong));
                 }
-                Some(value) => edits.set.push((name.clone(), value)),
+                Some(value) => identity.push((Arc::clone(name), value.into())),
                 None if rule.required => return Err(Denial::MissingIdentity),
                 None => {}
             }
         }
-        Ok(edits)
+        Ok(identity.into())
     }
 }
 

@@ -34,7 +34,8 @@ fn check_connection(values: &[&[u8]], expect: Option<&str>) {
     let edits = two_realms().identity().strip(&headers(&fields));
     let joined = values.iter().map(|value| String::from_utf8_lossy(value)).collect::<Vec<_>>().join(", ");
     let removed = edits.removed().contains(&"connection".to_owned());
-    let set = edits.set().iter().find(|(name, _)| name == "connection").map(|(_, value)| value.clone());
+    let set =
+        edits.set().iter().find(|(name, _)| &**name == "connection").map(|(_, value)| value.to_string());
     let got = if removed { None } else { Some(set.unwrap_or_else(|| joined.clone())) };
     assert_eq!(got.as_deref(), expect, "{joined}");
 }
@@ -48,9 +49,10 @@ fn identify(rule: Value, changes: Value) -> Result<Option<String>, Denial> {
     }
     let realm = realm(&filter, "customers");
     let token = AccessToken::accept(Claims::of(claims), &realm, NOW).unwrap();
-    let edits = filter.identity().identify(filter.identity().strip(&[]), &token, &realm)?;
+    let identity = filter.identity().render(&token, &realm)?;
+    let edits = filter.identity().identified(filter.identity().strip(&[]), &identity);
     assert_eq!(edits.removed(), ["authorization"]);
-    Ok(edits.set().first().map(|(_, value)| value.clone()))
+    Ok(edits.set().first().map(|(_, value)| value.to_string()))
 }
 
 #[track_caller]
@@ -156,7 +158,8 @@ fn the_token_goes_no_further_unless_it_is_forwarded() {
         let filter = filter(json!({ "forward_token": forward }));
         let realm = realm(&filter, "customers");
         let token = AccessToken::accept(Claims::of(claims()), &realm, NOW).unwrap();
-        let edits = filter.identity().identify(filter.identity().strip(&[]), &token, &realm).unwrap();
+        let identity = filter.identity().render(&token, &realm).unwrap();
+        let edits = filter.identity().identified(filter.identity().strip(&[]), &identity);
         assert_eq!(edits.removed(), removed);
         // Nobody looked at it on a public route, so it never goes on there.
         let edits = IdentityPolicy::anonymous(filter.identity().strip(&[]));
@@ -170,10 +173,10 @@ fn the_design_s_headers_say_what_the_token_says() {
     let realm = realm(&filter, "customers");
     let token = AccessToken::accept(Claims::of(claims()), &realm, NOW).unwrap();
     let begun = filter.identity().strip(&headers(&[("x-porta-user", b"root")]));
-    let edits = filter.identity().identify(begun, &token, &realm).unwrap();
+    let identity = filter.identity().render(&token, &realm).unwrap();
+    let edits = filter.identity().identified(begun, &identity);
     assert_eq!(edits.removed(), ["x-porta-user", "authorization"]);
-    let set: Vec<(&str, &str)> =
-        edits.set().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let set: Vec<(&str, &str)> = edits.set().iter().map(|(name, value)| (&**name, &**value)).collect();
     assert_eq!(
         set,
         [

@@ -34,8 +34,9 @@ pub(crate) fn admit(
     headers: &[Header],
     source: Option<IpAddr>,
 ) -> Result<(), Denial> {
-    let inside =
-        |networks: &Vec<IpNet>| source.is_some_and(|source| networks.iter().any(|net| net.contains(&source)));
+    let inside = |networks: &Vec<IpNet>| {
+        source.is_some_and(|source| networks.iter().any(|net| net.contains(&source.to_canonical())))
+    };
     if !policy.networks.as_ref().is_none_or(inside) {
         return Err(Denial::LegacyNetwork);
     }

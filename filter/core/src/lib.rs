@@ -43,6 +43,7 @@ mod keys;
 mod keycloak;
 mod token;
 
+mod accepted;
 mod authz;
 mod identity;
 
@@ -59,11 +60,12 @@ pub mod fuzzing;
 #[allow(dead_code)] // one set of helpers for all modules
 mod testing;
 
+pub use accepted::AcceptedTokens;
 pub use authz::Authorized;
 pub use error::{ConfigError, KeyError, RequestError, TokenError};
-pub use exchange::{Decision, Exchange, Ground, Input, Need, Permit, Refusal, Step};
+pub use exchange::{Decision, Exchange, Ground, Input, Knowledge, Need, Permit, Refusal, Step};
 pub use filter::{Filter, Limits, RealmId};
-pub use identity::HeaderEdits;
+pub use identity::{HeaderEdits, HeaderField};
 pub use keys::{KeyAnswer, KeyCall, KeyEvent, KeyStore};
 pub use reply::{Denial, LocalReply};
 pub use request::Header;

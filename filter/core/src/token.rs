@@ -1,5 +1,6 @@
 //! Access tokens: from a verified signature to a token that counts for one realm.
 
+use crate::accepted::Validity;
 use crate::error::TokenError;
 use crate::filter::Realm;
 use crate::jose::claims::{Claim, Claims};
@@ -40,6 +41,15 @@ impl AccessToken {
     /// The claims, all of them verified.
     pub(crate) const fn claims(&self) -> &Claims {
         &self.claims
+    }
+
+    /// When the token is valid, without the realm's skew.
+    pub(crate) fn validity(&self) -> Validity {
+        let time = |name: &str| match self.claims.time(name) {
+            Claim::Is(time) => UnixTime(time),
+            Claim::Absent | Claim::Wrong => UnixTime(0),
+        };
+        Validity { from: time("nbf").max(time("iat")), until: time("exp") }
     }
 
     /// `sub`, which a lightweight token has not.

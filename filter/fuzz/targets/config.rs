@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use portcullis_core::{Env, Exchange, Filter, KeyStore, Monotonic, UnixTime};
+use portcullis_core::{AcceptedTokens, Env, Exchange, Filter, KeyStore, Knowledge, Monotonic, UnixTime};
 use serde_json::Value;
 
 fuzz_target!(|document: &[u8]| {
@@ -21,5 +21,6 @@ fuzz_target!(|document: &[u8]| {
     let keys = KeyStore::new(&filter, 1, env.monotonic);
     let head = [(":method", "GET"), (":authority", "selfcare.csp.com"), (":path", "/rest/x")]
         .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
-    Exchange::start(&filter, &keys, env, &head, None);
+    let mut accepted = AcceptedTokens::new(&filter);
+    Exchange::start(&mut Knowledge { filter: &filter, keys: &keys, accepted: &mut accepted, env }, &head, None);
 });

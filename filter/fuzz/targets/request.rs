@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use libfuzzer_sys::fuzz_target;
 use p256::ecdsa::{Signature, SigningKey, signature::Signer as _};
 use portcullis_core::{
-    Decision, Env, Exchange, Filter, Ground, Header, KeyStore, Monotonic, Step, UnixTime, fuzzing,
+    AcceptedTokens, Decision, Env, Exchange, Filter, Ground, Header, KeyStore, Knowledge, Monotonic, Step, UnixTime, fuzzing,
 };
 use serde_json::{Value, json};
 
@@ -64,7 +64,8 @@ fuzz_target!(|input: &[u8]| {
     let values = |name: &str| {
         head.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_slice()).collect::<Vec<_>>()
     };
-    match Exchange::start(filter, keys, ENV, &head, None) {
+    let mut accepted = AcceptedTokens::new(filter);
+    match Exchange::start(&mut Knowledge { filter, keys, accepted: &mut accepted, env: ENV }, &head, None) {
         Step::Done(Decision::Forward { request, permit }) => {
             let kept = head.iter().filter(|(name, _)| !request.removed().contains(name));
             let kept = kept.filter(|(name, _)| request.set().iter().all(|(set, _)| set != name));

@@ -53,6 +53,12 @@ impl Metrics {
         self.show(realm, "requests_waiting", u64::try_from(requests).unwrap_or(u64::MAX));
     }
 
+    /// Shows how many accepted tokens this worker remembers, and what they are counted with.
+    pub(crate) fn remembered(&mut self, tokens: usize, bytes: usize) {
+        self.show("tokens_remembered", "count", u64::try_from(tokens).unwrap_or(u64::MAX));
+        self.show("tokens_remembered", "bytes", u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
     /// Shows whether the host verifies signatures (1), or the filter itself (0).
     pub(crate) fn host_verifies(verifies: bool) {
         if let Ok(id) = hostcalls::define_metric(MetricType::Gauge, "portcullis.host_verifies") {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use portcullis_core::{
-    Decision, Env, Exchange, Filter, Input, KeyEvent, KeyStore, Monotonic, Need, RealmId, Step,
+    AcceptedTokens, Decision, Env, Exchange, Filter, Input, KeyEvent, KeyStore, Knowledge, Monotonic, Need, RealmId, Step,
 };
 use proxy_wasm::types::Action;
 
@@ -20,6 +20,7 @@ const SOON: Duration = Duration::from_millis(1);
 pub(crate) struct Worker {
     pub(crate) filter: Filter,
     pub(crate) keys: KeyStore,
+    accepted: AcceptedTokens,
     /// Requests that wait, by context id.
     waiting: BTreeMap<u32, Waiting>,
     /// When the root context ticks next.
@@ -37,6 +38,7 @@ struct Waiting {
 impl Worker {
     pub(crate) fn new(filter: Filter, keys: KeyStore) -> Self {
         Self {
+            accepted: AcceptedTokens::new(&filter),
             filter,
             keys,
             waiting: BTreeMap::new(),
@@ -50,7 +52,7 @@ impl Worker {
         let headers = host::request_headers();
         let source = if self.filter.needs_source() { host::source_address() } else { None };
         let env = host::env();
-        let step = Exchange::start(&self.filter, &self.keys, env, &headers, source);
+        let step = Exchange::start(&mut self.knowledge(env), &headers, source);
         self.settle(context, step, env, false)
     }
 
@@ -74,7 +76,7 @@ impl Worker {
             let Some(waiting) = self.waiting.remove(&context) else { continue };
             // A context that is gone must not leave another one in its place.
             if host::enter(context) {
-                let step = waiting.exchange.resume(&self.filter, &self.keys, env, input);
+                let step = waiting.exchange.resume(&mut self.knowledge(env), input);
                 self.settle_again(context, step, env, waiting.deadline);
             }
         }
@@ -87,6 +89,8 @@ impl Worker {
 
     /// Brings the gauges up to date.
     pub(crate) fn show(&mut self, now: Monotonic) {
+        let (tokens, bytes) = self.accepted.size();
+        self.metrics.remembered(tokens, bytes);
         for (realm, name) in self.filter.realm_names() {
             if let Some((age, usable)) = self.keys.age(realm, now) {
                 self.metrics.keys(name, age.as_secs(), usable);
@@ -113,6 +117,10 @@ impl Worker {
         }
     }
 
+    const fn knowledge(&mut self, env: Env) -> Knowledge<'_> {
+        Knowledge { filter: &self.filter, keys: &self.keys, accepted: &mut self.accepted, env }
+    }
+
     fn settle(&mut self, context: u32, step: Step, env: Env, paused: bool) -> Action {
         let deadline = env.monotonic.plus(self.filter.limits().wait_timeout);
         match step {
@@ -120,7 +128,7 @@ impl Worker {
             Step::Wait(exchange, Need::Keys(realm, kid)) => {
                 let waiting = self.waiting.values().filter(|waiting| waiting.realm == realm).count();
                 if waiting >= self.filter.limits().waiting_requests {
-                    let step = exchange.resume(&self.filter, &self.keys, env, Input::Overflow);
+                    let step = exchange.resume(&mut self.knowledge(env), Input::Overflow);
                     return self.settle(context, step, env, paused);
                 }
                 self.keys.want(realm, &kid);

@@ -1,5 +1,7 @@
 //! The identity headers, compiled.
 
+use std::sync::Arc;
+
 use http::HeaderName;
 
 use super::Place;
@@ -73,7 +75,7 @@ pub(super) fn compile(config: &config::Identity, place: &Place) -> Result<Identi
         let problem = format!("{max_value_bytes} is not between 1 and {MOST_VALUE_BYTES}");
         return Err(place.field("max_value_bytes").error(problem));
     }
-    let mut headers: Vec<(String, HeaderRule)> = Vec::new();
+    let mut headers: Vec<(Arc<str>, HeaderRule)> = Vec::new();
     for (name, header) in &config.headers {
         let place = place.field("headers").field(name);
         let name = header_name(name, &place)?;
@@ -82,7 +84,7 @@ pub(super) fn compile(config: &config::Identity, place: &Place) -> Result<Identi
                 place.error(format_args!("`{name}` is there twice, if case and underscores do not matter"))
             );
         }
-        headers.push((name, header_rule(header, &place)?));
+        headers.push((name.into(), header_rule(header, &place)?));
     }
     Ok(IdentityPolicy {
         strip: strip(config.strip.as_deref(), &place.field("strip"))?,

@@ -41,6 +41,8 @@ pub struct Limits {
     pub(crate) max_head_bytes: usize,
     pub(crate) max_token_bytes: usize,
     pub(crate) max_jwks_bytes: usize,
+    pub(crate) max_remembered_bytes: usize,
+    pub(crate) max_remembered_tokens: usize,
     /// Requests that wait for keys at one time, per realm and worker.
     pub waiting_requests: usize,
     /// The longest wait for keys.
@@ -51,6 +53,8 @@ pub struct Limits {
 const MOST_HEAD_BYTES: usize = 1024 * 1024 - 1;
 const MOST_JWKS_BYTES: usize = 16 * 1024 * 1024;
 const HEAD_ONLY: [&str; 5] = ["authorization", "content-length", "cookie", "host", "transfer-encoding"];
+const MOST_REMEMBERED_BYTES: usize = 256 * 1024 * 1024;
+const MOST_REMEMBERED_TOKENS: usize = 1_000_000;
 const MOST_WAITING: usize = 100_000;
 
 impl Filter {
@@ -131,22 +135,46 @@ impl Filter {
 impl Limits {
     fn compile(config: &LimitsConfig) -> Result<Self, ConfigError> {
         let place = Place::top().field("limits");
-        let bounded =
-            |name: &str, value: Option<usize>, default: usize, most: usize| match value.unwrap_or(default) {
-                value if (1..=most).contains(&value) => Ok(value),
-                value => Err(place.field(name).error(format_args!("{value} is not between 1 and {most}"))),
-            };
-        let max_head_bytes = bounded("max_head_bytes", config.max_head_bytes, 65_536, MOST_HEAD_BYTES)?;
+        let within = |name: &str, value: usize, least: usize, most: usize| {
+            if (least..=most).contains(&value) {
+                return Ok(value);
+            }
+            Err(place.field(name).error(format_args!("{value} is not between {least} and {most}")))
+        };
+        let (remembered_bytes, remembered_tokens) =
+            (config.max_remembered_bytes.unwrap_or(8_388_608), config.max_remembered_tokens.unwrap_or(8_192));
         Ok(Self {
-            max_head_bytes,
-            max_token_bytes: bounded(
-                "max_token_bytes",
-                config.max_token_bytes,
-                16_384.min(max_head_bytes),
-                max_head_bytes,
+            max_head_bytes: within(
+                "max_head_bytes",
+                config.max_head_bytes.unwrap_or(65_536),
+                1,
+                MOST_HEAD_BYTES,
             )?,
-            max_jwks_bytes: bounded("max_jwks_bytes", config.max_jwks_bytes, 262_144, MOST_JWKS_BYTES)?,
-            waiting_requests: bounded("waiting_requests", config.waiting_requests, 1_000, MOST_WAITING)?,
+            max_token_bytes: within(
+                "max_token_bytes",
+                config.max_token_bytes.unwrap_or(16_384),
+                1,
+                MOST_HEAD_BYTES,
+            )?,
+            max_jwks_bytes: within(
+                "max_jwks_bytes",
+                config.max_jwks_bytes.unwrap_or(262_144),
+                1,
+                MOST_JWKS_BYTES,
+            )?,
+            waiting_requests: within(
+                "waiting_requests",
+                config.waiting_requests.unwrap_or(1_000),
+                1,
+                MOST_WAITING,
+            )?,
+            max_remembered_bytes: within("max_remembered_bytes", remembered_bytes, 0, MOST_REMEMBERED_BYTES)?,
+            max_remembered_tokens: within(
+                "max_remembered_tokens",
+                remembered_tokens,
+                0,
+                MOST_REMEMBERED_TOKENS,
+            )?,
             wait_timeout: span(config.wait_timeout, 5),
         })
     }

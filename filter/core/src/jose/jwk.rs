@@ -25,7 +25,7 @@ const MAX_RSA_BITS: usize = 4096;
 /// The usable signing keys of a realm, by `kid`.
 #[derive(Clone, Debug)]
 pub(crate) struct KeySet {
-    keys: HashMap<String, Key>,
+    keys: HashMap<String, (Jwk, Key)>,
     /// Entries that were left out.
     dropped: usize,
 }
@@ -72,7 +72,8 @@ impl KeySet {
             .collect();
         prepared.retain(|entry| !ambiguous.contains(&entry.kid));
         let used = prepared.len();
-        let keys: HashMap<String, Key> = prepared.into_iter().map(|entry| (entry.kid, entry.key)).collect();
+        let keys: HashMap<_, _> =
+            prepared.into_iter().map(|entry| (entry.kid, (entry.jwk, entry.key))).collect();
         if keys.is_empty() {
             return Err(JwkSetError::NoUsableKey);
         }
@@ -81,7 +82,15 @@ impl KeySet {
 
     /// The key with this id.
     pub(crate) fn find(&self, kid: &str) -> Option<&Key> {
-        self.keys.get(kid)
+        self.keys.get(kid).map(|(_, key)| key)
+    }
+
+    /// Whether these are the same keys under the same ids.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let has = |(kid, (jwk, _)): (&String, &(Jwk, Key))| {
+            other.keys.get(kid).is_some_and(|(known, _)| known == jwk)
+        };
+        self.keys.len() == other.keys.len() && self.keys.iter().all(has)
     }
 
     /// How many keys are usable.
@@ -102,7 +111,7 @@ struct Entry {
 }
 
 /// The members that decide whether and how a key is used.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Jwk {
     algorithm: Algorithm,
     /// `n` and `e`, or `x` and `y`, or `x`.

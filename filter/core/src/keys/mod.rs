@@ -113,6 +113,8 @@ struct RealmKeys {
     /// When the published keys were fetched, as last seen.
     seen: Option<u64>,
     held: Option<Held>,
+    /// Counts the changes of the keys; a fetch that brings the same ones is none.
+    version: u64,
     /// Configured or learnt.
     jwks_path: Option<String>,
     fetch: Option<Fetch>,
@@ -223,6 +225,12 @@ impl KeyStore {
         Some((now.since(held.fetched_at), held.keys.len()))
     }
 
+    /// A number that changes with the realm's keys; `None` where there are none that may be used.
+    pub(crate) fn version(&self, realm: RealmId, now: Monotonic) -> Option<u64> {
+        let realm = self.realm(realm)?;
+        realm.usable(now).map(|_| realm.version)
+    }
+
     /// Finds a key, or what can be said of it.
     pub(crate) fn find(&self, realm: RealmId, kid: &str, now: Monotonic) -> Lookup<'_> {
         self.realm(realm).map_or(Lookup::Unknown, |realm| realm.find(kid, now))
@@ -254,6 +262,7 @@ impl RealmKeys {
             record: Record::default(),
             seen: None,
             held,
+            version: 0,
             jwks_path: realm.jwks_path.clone(),
             fetch: None,
             asked_at: now,
@@ -347,6 +356,9 @@ impl RealmKeys {
         let interval = self.realm.refresh_interval;
         let early = interval / 10 * u32::from(self.random.byte()) / 255;
         self.refresh_at = fetched_at.plus(interval.saturating_sub(early));
+        if self.held.as_ref().is_none_or(|held| !held.keys.is_same(&keys)) {
+            self.version += 1;
+        }
         self.held = Some(Held { keys, fetched_at, bootstrap: false });
     }
 

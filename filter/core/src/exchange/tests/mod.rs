@@ -1,11 +1,13 @@
 //! Whole exchanges: a head goes in, and what becomes of it is compared in one line of text.
 
+mod memory;
 mod properties;
 mod requests;
 mod tokens;
 mod waits;
 
 use std::fmt::Write as _;
+use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
@@ -51,6 +53,7 @@ fn document() -> Value {
 struct Gate {
     filter: Filter,
     keys: KeyStore,
+    accepted: Mutex<AcceptedTokens>,
     env: Env,
     /// The shared record of each realm.
     records: Vec<Vec<u8>>,
@@ -62,7 +65,8 @@ impl Gate {
         let filter = testing::compile(document);
         let keys = KeyStore::new(&filter, 1, START);
         let records = filter.realms().iter().map(|_| KeyStore::seed_record()).collect();
-        Self { filter, keys, env: Env { now: NOW, monotonic: START }, records }
+        let accepted = Mutex::new(AcceptedTokens::new(&filter));
+        Self { filter, keys, accepted, env: Env { now: NOW, monotonic: START }, records }
     }
 
     /// A gate with the keys of both realms, fetched a minute ago.
@@ -116,8 +120,16 @@ impl Gate {
         }
     }
 
+    fn knowledge<'k>(&'k self, accepted: &'k mut AcceptedTokens) -> Knowledge<'k> {
+        Knowledge { filter: &self.filter, keys: &self.keys, accepted, env: self.env }
+    }
+
+    fn resume(&self, exchange: Exchange, input: Input) -> Step {
+        exchange.resume(&mut self.knowledge(&mut self.accepted.lock().unwrap()), input)
+    }
+
     fn start(&self, head: &Head) -> Step {
-        Exchange::start(&self.filter, &self.keys, self.env, &head.0, head.1)
+        Exchange::start(&mut self.knowledge(&mut self.accepted.lock().unwrap()), &head.0, head.1)
     }
 
     /// Judges a head and compares the outcome: `allowed RULE GROUND`, `STATUS SLUG`, `wait REALM KID`.
@@ -155,7 +167,7 @@ impl Gate {
     fn check_forward(&self, head: &Head, edits: &HeaderEdits, permit: &Permit) {
         let sent = upstream(head, edits);
         for (name, value) in &sent {
-            let ours = edits.set().iter().any(|(set, text)| set == name && text.as_bytes() == value);
+            let ours = edits.set().iter().any(|(set, text)| **set == **name && text.as_bytes() == value);
             assert!(ours || !self.filter.strips(name), "the client's {name} goes on: {head}");
         }
         let identity: Vec<_> = edits.set().iter().filter(|(name, _)| name.starts_with("x-porta-")).collect();
@@ -188,7 +200,7 @@ fn upstream(head: &Head, edits: &HeaderEdits) -> Vec<Header> {
     let replaced = |name: &str| edits.set().iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
     let mut headers = head.0.clone();
     headers.retain(|(name, _)| !removed(name) && !replaced(name));
-    headers.extend(edits.set().iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())));
+    headers.extend(edits.set().iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())));
     headers
 }
 

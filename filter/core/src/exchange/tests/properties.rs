@@ -335,7 +335,7 @@ proptest! {
             GATE.check_forward(&head, &request, &permit);
             for (name, value) in upstream(&head, &request) {
                 let folded: Vec<u8> = fold(&name).collect();
-                let ours = request.set().iter().any(|(set, text)| *set == name && text.as_bytes() == value);
+                let ours = request.set().iter().any(|(set, text)| **set == *name && text.as_bytes() == value);
                 prop_assert!(ours || !folded.starts_with(b"x-porta-"), "{name}");
                 let names = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
                 let connection = name.eq_ignore_ascii_case("connection");

@@ -16,7 +16,7 @@ fn waiting(gate: &mut Gate) -> Exchange {
 
 #[track_caller]
 fn check_resumed(gate: &Gate, exchange: Exchange, input: Input, expect: &str) {
-    let step = exchange.resume(&gate.filter, &gate.keys, gate.env, input);
+    let step = gate.resume(exchange, input);
     gate.check_step(&customer(), &step, expect);
 }
 
@@ -101,7 +101,7 @@ fn a_refusal_after_a_wait_looks_like_any_other() {
     let head = get(PORTAL, "/x").bearer(&Minter::customers().token());
     let Step::Wait(exchange, _) = gate.start(&head) else { panic!("decided") };
     gate.fetch("customers", Ok(&[Minter::new(Holder::Other, Algorithm::Rs256, "customers-1").jwk()]));
-    let step = exchange.resume(&gate.filter, &gate.keys, gate.env, Input::KeysChanged);
+    let step = gate.resume(exchange, Input::KeysChanged);
     let Step::Done(Decision::Reply { reply, refusal }) = step else { panic!("allowed") };
     assert_eq!(refusal.denial, Denial::Token(TokenError::Signature));
     assert_eq!((refusal.rule.as_deref(), refusal.request_id.as_deref()), (Some("all"), Some("id-1")));
