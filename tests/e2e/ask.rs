@@ -74,12 +74,19 @@ impl Request for Vec<u8> {
 pub(crate) trait Ask {
     /// Sends the request. `what` says in a failure which line of a table it was.
     async fn ask(&self, what: &str, request: &impl Request) -> Outcome;
+
+    /// Sends the request to another address from where it gets to the same Envoy.
+    async fn ask_through(&self, addr: SocketAddr, what: &str, request: &impl Request) -> Outcome;
 }
 
 impl Ask for World {
     async fn ask(&self, what: &str, request: &impl Request) -> Outcome {
+        self.ask_through(self.envoy.addr(), what, request).await
+    }
+
+    async fn ask_through(&self, addr: SocketAddr, what: &str, request: &impl Request) -> Outcome {
         let (verdicts, requests) = (verdicts(self).await, self.upstream.requests());
-        let answer = request.answer(self.envoy.addr()).await;
+        let answer = request.answer(addr).await;
         let (after, reached) = (self::verdicts(self).await, self.upstream.requests() - requests);
         let mut counted = Vec::new();
         for (name, count) in after {

@@ -91,6 +91,13 @@ async fn a_person_reads_a_page_and_only_a_person() {
         ("a navigation", "GET", vec![("sec-fetch-mode", "navigate"), ("accept", html)], true),
         ("a navigation without accept", "GET", vec![("sec-fetch-mode", "navigate")], true),
         ("a browser without Fetch Metadata", "GET", vec![("accept", html)], true),
+        (
+            "a frame",
+            "GET",
+            vec![("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe"), ("accept", html)],
+            false,
+        ),
+        ("no HTML, please", "GET", vec![("accept", "text/html;q=0, application/json")], false),
         ("fetch()", "GET", vec![("sec-fetch-mode", "cors"), ("accept", html)], false),
         ("an image", "GET", vec![("sec-fetch-mode", "no-cors"), ("accept", "image/*")], false),
         ("a form", "POST", vec![("sec-fetch-mode", "navigate"), ("accept", html)], false),

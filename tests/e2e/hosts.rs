@@ -11,9 +11,14 @@ use crate::support::{ADMIN, INVOICES, SELFCARE, world, world_with};
 async fn one_host_has_many_spellings() {
     let Some(world) = world().await else { return };
     let (customer, admin) = (world.customers.token().sign(), world.admins.token().sign());
-    for host in
-        ["ADMIN.CSP.COM", "admin.csp.com:443", "admin.csp.com.", "Admin.Csp.Com.:8443", "admin.csp.com:1"]
-    {
+    for host in [
+        "ADMIN.CSP.COM",
+        "admin.csp.com:443",
+        "admin.csp.com.",
+        "Admin.Csp.Com.:8443",
+        "admin.csp.com:1",
+        "admin.csp.com:",
+    ] {
         let request = Raw::get("/").host(host);
         world.ask(host, &request.clone().bearer(&admin)).await.is(Forwarded("token")).of_realm("admins");
         world.ask(host, &request.clone().bearer(&customer)).await.is(Refused(401, "token_other_realm"));

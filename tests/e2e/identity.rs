@@ -46,6 +46,7 @@ async fn claims_become_visible_ascii() {
         ("a percent sign", json!("100%41"), Some("100%2541")),
         ("punctuation", json!("a,b;c=\"d\"'<e>&{f}\\"), Some("a,b;c=\"d\"'<e>&{f}\\")),
         ("an invisible one", json!("a\u{200b}\u{202e}b"), Some("a%E2%80%8B%E2%80%AEb")),
+        ("a C1 control", json!("a\u{85}\u{9f}b"), Some("a%C2%85%C2%9Fb")),
         ("a number", json!(1042), Some("1042")),
         ("a negative one", json!(-7), Some("-7")),
         ("a large one", json!(9_007_199_254_740_993_u64), Some("9007199254740993")),
@@ -86,7 +87,7 @@ async fn claims_become_visible_ascii() {
     {
         check(&world, what, token().claim("tags", value), "x-tags", None).await;
     }
-    for control in ["\0", "\t", "\n", "\r\n", "\u{7f}", "\u{80}", "\u{9f}", "\u{85}"] {
+    for control in ["\0", "\t", "\n", "\r\n", "\u{1f}", "\u{7f}"] {
         let refused = Refused(401, "claim_control");
         world.ask("a control", &invoices(token().claim("name", format!("a{control}b")))).await.is(refused);
         world

@@ -8,6 +8,7 @@ mod ask;
 mod configuration;
 mod credentials;
 mod errors;
+mod fronting;
 mod hosts;
 mod identity;
 mod keys;

@@ -152,7 +152,6 @@ fn claims(world: &World) -> Vec<Line> {
             "claim_control",
         ),
         ("a name with NUL", token().claim("preferred_username", "a\0").sign(), "claim_control"),
-        ("a name with a C1 control", token().claim("preferred_username", "a\u{85}b").sign(), "claim_control"),
         ("a name of 3 kB", token().claim("preferred_username", "n".repeat(3000)).sign(), "claim_too_long"),
     ]
 }
