@@ -2,7 +2,7 @@
 set -euo pipefail
 if [[ ${1:-} == -h || ${1:-} == --help ]]; then
   cat <<'HELP'
-bench.sh [--quick] [--only ROW[,ROW...]] [--rounds N] [--seconds N] [--json FILE] [--publish] [--list]
+bench.sh [--quick] [--only ROW[,ROW...]] [--rounds N] [--seconds N] [--tokens N] [--json FILE] [--publish] [--list]
 
 Measures what Portcullis costs in a real Envoy, beside no filter, an empty wasm filter, and Envoy's own jwt_authn and rbac: CPU
 time of the Envoy process for each request, throughput, latency, memory of a VM, size and start. Everything listens on the
@@ -13,6 +13,7 @@ some minutes more, which serve for a day.
   --only      these rows; --list names them
   --rounds    how often each row is measured (5, quick: 3)
   --seconds   how long a load lasts at most (5, quick: 1)
+  --tokens    how many different tokens there are of each kind (24000, a sixth of them for the warm-up)
   --json      writes the medians to FILE
   --publish   puts the report and the chart into filter/docs
   ENVOY_BIN   environment: use this Envoy instead of the pinned one

@@ -43,6 +43,8 @@ use crate::upstream::Upstream;
 
 /// What `--only` calls the weighing of a VM, which is no row.
 const MEMORY: &str = "memory";
+/// Different tokens of a kind: 20,000 to measure with, after those of the warm-up.
+const TOKENS: usize = 24_000;
 /// Large tokens to fill the cache with, 8 kB each.
 const LARGE: usize = 2000;
 /// When a quick run begins no further round that would end later.
@@ -65,7 +67,7 @@ struct Arguments {
     #[arg(long)]
     seconds: Option<u64>,
     /// How many different tokens there are of each kind, those of the warm-up included.
-    #[arg(long, default_value_t = 24_000)]
+    #[arg(long, default_value_t = TOKENS)]
     tokens: usize,
     /// Writes the medians here, too.
     #[arg(long, value_name = "FILE")]
@@ -259,8 +261,9 @@ fn write(report: &Report, directory: &Path, arguments: &Arguments) -> anyhow::Re
 async fn describe_machine(load: &Load) -> anyhow::Result<Machine> {
     let (processor, cores) = process::processor()?;
     let envoy = output(Command::new(find_envoy().map_err(anyhow::Error::msg)?).arg("--version")).await?;
-    // "envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL"
-    let envoy = envoy.split('/').nth(1).map_or(envoy.clone(), |version| format!("Envoy {version}"));
+    // ".../envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL"
+    let version = envoy.rsplit_once("version: ").and_then(|(_, version)| version.split('/').nth(1));
+    let envoy = version.map_or(envoy.clone(), |version| format!("Envoy {version}"));
     let git = ["describe", "--always", "--dirty", "--exclude=*"];
     let commit = output(Command::new("git").arg("-C").arg(repository()).args(git)).await;
     Ok(Machine {
@@ -303,5 +306,8 @@ fn command_line(arguments: &Arguments) -> String {
     }
     words.extend(arguments.rounds.map(|rounds| format!("--rounds {rounds}")));
     words.extend(arguments.seconds.map(|seconds| format!("--seconds {seconds}")));
+    if arguments.tokens != TOKENS {
+        words.push(format!("--tokens {}", arguments.tokens));
+    }
     words.join(" ")
 }
