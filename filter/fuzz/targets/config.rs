@@ -22,5 +22,9 @@ fuzz_target!(|document: &[u8]| {
     let head = [(":method", "GET"), (":authority", "selfcare.csp.com"), (":path", "/rest/x")]
         .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
     let mut accepted = AcceptedTokens::new(&filter);
-    Exchange::start(&mut Knowledge { filter: &filter, keys: &keys, accepted: &mut accepted, env }, &head, None);
+    Exchange::start(
+        &mut Knowledge { filter: &filter, keys: &keys, accepted: &mut accepted, env },
+        &head,
+        None,
+    );
 });

@@ -10,7 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use libfuzzer_sys::fuzz_target;
 use p256::ecdsa::{Signature, SigningKey, signature::Signer as _};
 use portcullis_core::{
-    AcceptedTokens, Decision, Env, Exchange, Filter, Ground, Header, KeyStore, Knowledge, Monotonic, Step, UnixTime, fuzzing,
+    AcceptedTokens, Decision, Env, Exchange, Filter, Ground, Header, KeyStore, Knowledge, Monotonic, Step,
+    UnixTime, fuzzing,
 };
 use serde_json::{Value, json};
 
@@ -65,7 +66,11 @@ fuzz_target!(|input: &[u8]| {
         head.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_slice()).collect::<Vec<_>>()
     };
     let mut accepted = AcceptedTokens::new(filter);
-    match Exchange::start(&mut Knowledge { filter, keys, accepted: &mut accepted, env: ENV }, &head, None) {
+    let mut judge =
+        || Exchange::start(&mut Knowledge { filter, keys, accepted: &mut accepted, env: ENV }, &head, None);
+    let step = judge();
+    assert_eq!(format!("{step:?}"), format!("{:?}", judge()), "a remembered token is judged as at first");
+    match step {
         Step::Done(Decision::Forward { request, permit }) => {
             let kept = head.iter().filter(|(name, _)| !request.removed().contains(name));
             let kept = kept.filter(|(name, _)| request.set().iter().all(|(set, _)| set != name));

@@ -3,5 +3,5 @@
 use portcullis_core::{Authorized, Ground};
 
 fn main() {
-    let _ = Ground::Token(Authorized(()));
+    let _ = Ground::Token(Authorized { until: None });
 }

@@ -1,12 +1,9 @@
 //! A request that waited is judged once: resuming it uses it up.
 
-use portcullis_core::{Env, Exchange, Filter, Input, KeyStore, Step};
+use portcullis_core::{Exchange, Input, Knowledge, Step};
 
-fn twice(exchange: Exchange, filter: &Filter, keys: &KeyStore, env: Env) -> [Step; 2] {
-    [
-        exchange.resume(filter, keys, env, Input::KeysChanged),
-        exchange.resume(filter, keys, env, Input::Deadline),
-    ]
+fn twice(exchange: Exchange, knowledge: &mut Knowledge<'_>) -> [Step; 2] {
+    [exchange.resume(knowledge, Input::KeysChanged), exchange.resume(knowledge, Input::Deadline)]
 }
 
 fn main() {}

@@ -19,7 +19,10 @@ use crate::path::NormalPath;
 
 /// Cases are the same in every run; `PROPTEST_CASES` makes more of them.
 fn config() -> ProptestConfig {
-    ProptestConfig { rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..ProptestConfig::default() }
+    let default = ProptestConfig::default();
+    // WebAssembly is slow at this, and other there are the integers and not the decisions.
+    let cases = if cfg!(target_family = "wasm") { default.cases / 8 } else { default.cases };
+    ProptestConfig { cases, rng_seed: RngSeed::Fixed(1), failure_persistence: None, ..default }
 }
 
 fn kids() -> [(&'static str, Minter); 2] {
@@ -279,6 +282,51 @@ fn replace(document: &mut Value, at: Index, by: Value) {
     *walk(document, &mut at).unwrap() = by;
 }
 
+/// What may happen between two requests, and a request.
+#[derive(Clone, Debug)]
+enum Event {
+    /// One of the tokens, at one of the places.
+    Request(usize, usize),
+    /// Both clocks go on by so many seconds.
+    Pass(u64),
+    /// The wall clock is set, by so many seconds from the beginning.
+    Set(i64),
+    /// The customers' realm publishes another choice of its keys.
+    Publish(usize),
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let event = prop_oneof![
+        12 => (0..TOKENS.len(), 0..PLACES.len()).prop_map(|(token, place)| Event::Request(token, place)),
+        2 => (0..400_u64).prop_map(Event::Pass),
+        1 => (-100_i64..2_000).prop_map(Event::Set),
+        2 => (0..4_usize).prop_map(Event::Publish),
+    ];
+    proptest::collection::vec(event, 0..40)
+}
+
+const PLACES: [(&str, &str); 5] = [
+    (SELFCARE, "/rest/x"),
+    (SELFCARE, "/rest/Invoice/1"),
+    (SELFCARE, "/rest/Sim/1"),
+    (PORTAL, "/x"),
+    (ADMIN, "/x"),
+];
+
+static TOKENS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let [(_, rsa), (_, ec)] = kids();
+    let admin = Minter::admins();
+    vec![
+        rsa.token(),
+        ec.token(),
+        ec.token_with(json!({"acr": "gold", "amr": ["otp"], "auth_time": NOW.0 - 700, "exp": NOW.0 + 1_500})),
+        ec.token_with(json!({"nbf": NOW.0 + 60, "realm_access": {"roles": ["customer", "suspended"]}})),
+        ec.token_with(json!({"realm_access": null, "acr": "2", "amr": ["otp"]})),
+        Minter::new(Holder::Other, Algorithm::Es256, "customers-2").token(),
+        admin.mint(&admin.header(), &admin_claims()),
+    ]
+});
+
 /// Decodes every escape, as an upstream might.
 fn decoded(path: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -321,6 +369,33 @@ proptest! {
         bytes[at] ^= mask;
         let head = get(SELFCARE, "/rest/x").with("authorization", [b"Bearer ".as_slice(), &bytes].concat());
         prop_assert!(ground(&GATE.start(&head)).is_none());
+    }
+
+    #[test]
+    fn a_memory_of_tokens_changes_no_verdict(events in events()) {
+        let mut document = document();
+        document["limits"] = json!({"max_remembered_tokens": 6});
+        let mut gate = Gate::with(&document);
+        let (start, published) = (gate.env.now.0, kids().map(|(_, minter)| minter.jwk()));
+        for event in events {
+            match event {
+                Event::Request(token, place) => {
+                    let (host, path) = PLACES[place];
+                    let head = get(host, path).bearer(&TOKENS[token]);
+                    let remembering = format!("{:?}", gate.start(&head));
+                    let mut forgetful = AcceptedTokens::new(&gate.filter);
+                    let first = Exchange::start(&mut gate.knowledge(&mut forgetful), &head.0, None);
+                    prop_assert_eq!(remembering, format!("{first:?}"));
+                }
+                Event::Pass(seconds) => gate.pass(seconds),
+                Event::Set(by) => gate.env.now = UnixTime(start.saturating_add_signed(by)),
+                Event::Publish(which) => {
+                    gate.env.monotonic = gate.env.monotonic.plus(std::time::Duration::from_secs(300));
+                    let keys = [&published[..], &published[..1], &published[1..], &[]][which];
+                    gate.fetch("customers", Ok(keys));
+                }
+            }
+        }
     }
 
     #[test]
