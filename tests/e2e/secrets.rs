@@ -82,13 +82,13 @@ async fn a_log_at_debug_level_holds_no_secret() {
     );
     assert!(!log.contains("eyJ"), "nothing that looks like a token is in the log");
     let metrics = world.envoy.stats_matching("").await;
-    let names: Vec<&String> = metrics
+    let marked: Vec<&String> = metrics
         .iter()
         .map(|(name, _)| name)
         .filter(|name| name.contains(MARK) || name.contains("eyJ"))
         .collect();
-    assert!(names.is_empty(), "{names:?}");
-    let named: Vec<&String> =
+    assert!(marked.is_empty(), "{marked:?}");
+    let ours: Vec<&String> =
         metrics.iter().map(|(name, _)| name).filter(|name| name.contains("portcullis.")).collect();
-    assert!(named.len() < 60, "the metrics do not grow with what clients send: {named:#?}");
+    assert!(ours.len() < 60, "the metrics do not grow with what clients send: {ours:#?}");
 }

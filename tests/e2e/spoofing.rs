@@ -168,7 +168,8 @@ async fn upgraded(world: &World, what: &str, fields: &[(&str, &str)], token: &st
 
 /// A GET without the `Connection: close` of [`Raw`].
 fn request(fields: &[(&str, &str)], token: &str) -> Vec<u8> {
-    let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let fields = fields.concat();
     format!("GET {INVOICES} HTTP/1.1\r\nHost: {SELFCARE}\r\nAuthorization: Bearer {token}\r\n{fields}\r\n")
         .into_bytes()
 }

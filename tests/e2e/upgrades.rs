@@ -100,7 +100,7 @@ async fn grpc_is_told_in_its_own_words() {
 #[tokio::test]
 async fn a_body_waits_with_its_request_and_arrives_whole() {
     let Some(world) = world().await else { return };
-    let body = Vec::from_iter((0..10_000_000_u32).map(|n| n.to_le_bytes()[1] ^ n.to_le_bytes()[0]));
+    let body = (0..10_000_000_u32).map(|n| n.to_le_bytes()[1] ^ n.to_le_bytes()[0]).collect::<Vec<u8>>();
     let sum = sha256(&body);
     let first = Raw::post(INVOICES).host(SELFCARE).bearer(&world.customers.token().sign()).body(&body);
     assert_eq!(world.ask("without a wait", &first).await.forwarded().body_sha256, sum);
