@@ -25,4 +25,5 @@ mod support;
 mod tokens;
 mod trap;
 mod upgrades;
+mod verification;
 mod waiting;
