@@ -143,18 +143,15 @@ impl Limits {
         };
         let (remembered_bytes, remembered_tokens) =
             (config.max_remembered_bytes.unwrap_or(8_388_608), config.max_remembered_tokens.unwrap_or(8_192));
+        let max_head_bytes =
+            within("max_head_bytes", config.max_head_bytes.unwrap_or(65_536), 1, MOST_HEAD_BYTES)?;
         Ok(Self {
-            max_head_bytes: within(
-                "max_head_bytes",
-                config.max_head_bytes.unwrap_or(65_536),
-                1,
-                MOST_HEAD_BYTES,
-            )?,
+            max_head_bytes,
             max_token_bytes: within(
                 "max_token_bytes",
-                config.max_token_bytes.unwrap_or(16_384),
+                config.max_token_bytes.unwrap_or(16_384.min(max_head_bytes)),
                 1,
-                MOST_HEAD_BYTES,
+                max_head_bytes,
             )?,
             max_jwks_bytes: within(
                 "max_jwks_bytes",
