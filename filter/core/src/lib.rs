@@ -66,6 +66,7 @@ pub use error::{ConfigError, KeyError, RequestError, TokenError};
 pub use exchange::{Decision, Exchange, Ground, Input, Knowledge, Need, Permit, Refusal, Step};
 pub use filter::{Filter, Limits, RealmId};
 pub use identity::{HeaderEdits, HeaderField};
+pub use jose::backend::verifier as verifier_in_vm;
 pub use keys::{KeyAnswer, KeyCall, KeyEvent, KeyStore};
 pub use reply::{Denial, LocalReply};
 pub use request::Header;

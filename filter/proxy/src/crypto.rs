@@ -2,11 +2,11 @@
 //! faster than RSA inside the VM.
 //!
 //! This is a `jsonwebtoken` provider, so the core neither knows nor cares. What the host cannot do (RSA-PSS,
-//! Ed25519) and hosts that lack the function are served by the library's own RustCrypto backend.
+//! Ed25519) and hosts that lack the function are served by the core's RustCrypto backend.
 
 use std::cell::Cell;
 
-use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils, rust_crypto};
+use jsonwebtoken::crypto::{CryptoProvider, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
 use p256::ecdsa::signature::{Error as SignatureError, Verifier};
@@ -45,7 +45,7 @@ pub(crate) fn install() -> bool {
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
     match HostVerifier::new(*algorithm, key) {
         Some(verifier) if HOST_VERIFIES.get() => Ok(Box::new(verifier)),
-        _ => (rust_crypto::DEFAULT_PROVIDER.verifier_factory)(algorithm, key),
+        _ => portcullis_core::verifier_in_vm(algorithm, key),
     }
 }
 

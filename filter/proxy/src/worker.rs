@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use portcullis_core::{
-    AcceptedTokens, Decision, Env, Exchange, Filter, Input, KeyEvent, KeyStore, Knowledge, Monotonic, Need, RealmId, Step,
+    AcceptedTokens, Decision, Env, Exchange, Filter, Input, KeyEvent, KeyStore, Knowledge, Monotonic, Need,
+    RealmId, Step,
 };
 use proxy_wasm::types::Action;
 

@@ -1,6 +1,7 @@
 //! JOSE as far as Portcullis needs it: compact JWS (RFC 7515), JWK Sets (RFC 7517), signatures (RFC 7518).
 
 pub(crate) mod alg;
+pub(crate) mod backend;
 pub(crate) mod claims;
 pub(crate) mod jwk;
 pub(crate) mod jws;

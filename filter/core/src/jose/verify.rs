@@ -1,13 +1,13 @@
-//! Signatures. The only file that names the cryptography crate.
+//! Signatures: whether one is a key's. With `backend`, the only file that names a cryptography crate.
 //!
 //! The algorithm is the key's, fixed when the key is prepared: a token only ever confirms it.
 
 use jsonwebtoken::DecodingKey;
-use jsonwebtoken::crypto::rust_crypto;
-use pkcs1::UintRef;
-use pkcs1::der::Encode as _;
+use rsa::pkcs1::UintRef;
+use rsa::pkcs1::der::Encode as _;
 
 use super::alg::Algorithm;
+use super::backend;
 use super::jws::Jws;
 use crate::error::TokenError;
 
@@ -42,8 +42,8 @@ impl Key {
         };
         let key = Self { algorithm, decoding };
         // Whichever backend verifies later, this one looks at the point of a curve as soon as it gets a key.
-        let check = rust_crypto::DEFAULT_PROVIDER.verifier_factory;
-        check(&key.library_algorithm(), &key.decoding).is_ok().then_some(key)
+        backend::install();
+        backend::verifier(&key.library_algorithm(), &key.decoding).is_ok().then_some(key)
     }
 
     /// Verifies the token's signature.
@@ -85,7 +85,7 @@ impl Key {
 /// `RSAPublicKey` in DER (RFC 8017 appendix A.1.1): the form that every backend takes as it is.
 fn rsa_public_key(n: &[u8], e: &[u8]) -> Option<Vec<u8>> {
     let (modulus, public_exponent) = (UintRef::new(n).ok()?, UintRef::new(e).ok()?);
-    pkcs1::RsaPublicKey { modulus, public_exponent }.to_der().ok()
+    rsa::pkcs1::RsaPublicKey { modulus, public_exponent }.to_der().ok()
 }
 
 impl std::fmt::Debug for Key {

@@ -11,7 +11,6 @@ mod crypto;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::crypto::rust_crypto;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -58,7 +57,7 @@ impl HttpContext for Verifier {
         let host =
             jsonwebtoken::crypto::verify(&header("x-signature"), &text, &key, algorithm).unwrap_or(false);
         let host = if self.host_verifies { host.to_string() } else { "none".to_owned() };
-        let vm = (rust_crypto::DEFAULT_PROVIDER.verifier_factory)(&algorithm, &key);
+        let vm = portcullis_core::verifier_in_vm(&algorithm, &key);
         let vm = vm.is_ok_and(|verifier| verifier.verify(&text, &signature).is_ok());
         let answer = format!("host={host} vm={vm}");
         hostcalls::send_http_response(200, Vec::new(), Some(answer.as_bytes()))
