@@ -3,7 +3,7 @@
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
-limit=1200000 # bytes; every worker thread compiles the module
+limit=900000 # bytes; every worker thread compiles the module
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 module=$target/wasm32-wasip1/release/portcullis.wasm
 

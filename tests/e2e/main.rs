@@ -5,6 +5,7 @@
 
 mod access;
 mod ask;
+mod attacks;
 mod configuration;
 mod credentials;
 mod errors;

@@ -6,7 +6,7 @@ use portcullis_tests::{EnvoyConfig, World};
 use serde_json::json;
 
 use crate::ask::{Ask as _, ByEnvoy, Forwarded, Refused, bare};
-use crate::support::{INVOICES, SELFCARE, world, world_with};
+use crate::support::{ADMIN, Assert as _, INVOICES, SELFCARE, world, world_with};
 
 /// The identity headers that reach the upstream, in whatever spelling.
 fn identity(seen: &Seen) -> Vec<(String, String)> {
@@ -215,4 +215,28 @@ async fn a_method_is_the_one_in_the_request_line() {
             );
         }
     }
+}
+
+/// Envoy chooses a route before the filter runs, and operators route by identity headers: what the client made up must not count.
+#[tokio::test]
+async fn a_made_up_header_chooses_no_route() {
+    let route = json!({
+        "match": {"prefix": "/", "headers": [{"name": "x-porta-superuser", "string_match": {"exact": "true"}}]},
+        "direct_response": {"status": 299},
+    });
+    let config = EnvoyConfig::file("two-realms.yaml").edit_manager(|manager| {
+        let routes = manager["route_config"]["virtual_hosts"][0]["routes"].as_array_mut().expect("routes");
+        routes.insert(0, route);
+    });
+    let Some(world) = world_with(config).await else { return };
+    let token = world.customers.token().sign();
+    let spoofed = Raw::get(INVOICES).host(SELFCARE).bearer(&token).header("x-porta-superuser", "true");
+    let seen = world.assert_forwarded(&world.send(&spoofed).await);
+    assert_eq!(seen.header("x-porta-superuser").as_deref(), Some("false"));
+    let response =
+        world.send(&Raw::get("/assets/x").host(SELFCARE).header("x-porta-superuser", "true")).await;
+    world.assert_forwarded(&response);
+    // What the filter says does count.
+    let token = world.admins.token().sign();
+    assert_eq!(world.get(ADMIN, "/", Some(&token)).await.status, 299);
 }
