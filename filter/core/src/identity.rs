@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use http::HeaderName;
 use serde_json::Value;
 
 use crate::error::TokenError;
@@ -107,12 +108,14 @@ impl IdentityPolicy {
         let options: Vec<&[u8]> = values(headers, "connection")
             .flat_map(|value| value.split(|byte| *byte == b','))
             .map(<[u8]>::trim_ascii)
+            .filter(|option| !option.is_empty())
             .collect();
-        let (named, kept): (Vec<&[u8]>, Vec<&[u8]>) = options
-            .into_iter()
-            .partition(|option| std::str::from_utf8(option).map_or(true, |name| self.protects(name)));
-        if !named.is_empty() {
-            let kept: Vec<_> = kept.iter().map(|option| String::from_utf8_lossy(option)).collect();
+        let kept: Vec<&str> = options
+            .iter()
+            .filter_map(|option| field_name(option))
+            .filter(|name| !self.protects(name))
+            .collect();
+        if kept.len() < options.len() {
             if kept.is_empty() {
                 edits.remove.push("connection".to_owned());
             } else {
@@ -255,6 +258,11 @@ fn encode(text: &str, separator: &str) -> Result<String, TokenError> {
         }
     }
     Ok(encoded)
+}
+
+/// A field name that may be repeated in a value of ours (RFC 9110 section 5.1): no control, no space.
+fn field_name(bytes: &[u8]) -> Option<&str> {
+    HeaderName::from_bytes(bytes).ok().and_then(|_| std::str::from_utf8(bytes).ok())
 }
 
 /// A header name's bytes as an upstream may fold them.

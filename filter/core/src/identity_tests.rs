@@ -149,6 +149,9 @@ fn the_connection_field_cannot_have_ours_removed() {
     check_connection(&[b"keep-alive", b"x-porta-user", b"Upgrade"], Some("keep-alive, Upgrade"));
     check_connection(&[b"x-porta-user", b"x-porta-user"], None);
     check_connection(&[b"keep-alive, \xff"], Some("keep-alive"));
+    check_connection(&[b"close\0, x-porta-user"], None);
+    check_connection(&[b"close, a b, (x), x-porta-user"], Some("close"));
+    check_connection(&[b"close,, "], Some("close,, "));
     check_connection(&[b"x-http-method-override, close"], Some("close"));
 }
 

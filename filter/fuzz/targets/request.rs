@@ -73,7 +73,7 @@ fuzz_target!(|input: &[u8]| {
     match step {
         Step::Done(Decision::Forward { request, permit }) => {
             let kept = head.iter().filter(|(name, _)| !request.removed().contains(name));
-            let kept = kept.filter(|(name, _)| request.set().iter().all(|(set, _)| set != name));
+            let kept = kept.filter(|(name, _)| request.set().iter().all(|(set, _)| **set != **name));
             assert!(kept.into_iter().all(|(name, _)| !filter.strips(name)));
             assert!(
                 request.set().iter().all(|(_, value)| value.bytes().all(|byte| byte >= b' ' && byte != 0x7f))

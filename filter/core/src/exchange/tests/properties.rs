@@ -229,6 +229,7 @@ proptest! {
         }
         if let Step::Done(Decision::Forward { request, permit }) = GATE.start(&head) {
             GATE.check_forward(&head, &request, &permit);
+            prop_assert!(request.set().iter().all(|(_, value)| value.bytes().all(|byte| (b' '..=b'~').contains(&byte))));
             for (name, value) in upstream(&head, &request) {
                 let folded: Vec<u8> = fold(&name).collect();
                 let ours = request.set().iter().any(|(set, text)| **set == *name && text.as_bytes() == value);
