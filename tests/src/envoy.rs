@@ -64,6 +64,8 @@ pub struct Envoy {
     admin: Admin,
     port: u16,
     dynamic: bool,
+    /// How often it took over from another, where it can be followed at all.
+    epoch: Option<u32>,
     directory: TempDir,
 }
 
@@ -79,6 +81,10 @@ impl Drop for Process {
 
 impl Envoy {
     pub(crate) async fn start(config: &EnvoyConfig) -> Result<Self, StartError> {
+        Self::start_as(config, &Succession::first(config)).await
+    }
+
+    async fn start_as(config: &EnvoyConfig, succession: &Succession) -> Result<Self, StartError> {
         let problem = |problem: String| StartError { problem, log: String::new() };
         let binary = find_envoy().map_err(problem)?;
         if config.needs_wasm() {
@@ -86,7 +92,7 @@ impl Envoy {
         }
         let directory = tempfile::Builder::new().prefix("portcullis-envoy-").tempdir();
         let directory = directory.map_err(|e| problem(format!("no temporary directory: {e}")))?;
-        let process = launch(&binary, config, directory.path());
+        let process = launch(&binary, config, succession, directory.path());
         let process = process.map_err(|e| problem(format!("{} does not run: {e}", binary.display())))?;
         let failed = |problem: &str| StartError { problem: problem.to_owned(), log: log(directory.path()) };
 
@@ -107,7 +113,8 @@ impl Envoy {
                 {
                     let admin = admin.clone();
                     let dynamic = config.is_dynamic();
-                    return Ok(Self { process, admin, port, dynamic, directory });
+                    let epoch = succession.epoch();
+                    return Ok(Self { process, admin, port, dynamic, epoch, directory });
                 }
             }
             if Instant::now() > deadline {
@@ -220,6 +227,32 @@ impl Envoy {
         }
     }
 
+    /// Starts another Envoy that takes over the sockets of this one, which was started with [`EnvoyConfig::hot_restart`], and waits until
+    /// this one has drained and ended.
+    ///
+    /// # Panics
+    /// When this one cannot be followed.
+    pub async fn succeed(mut self, config: &EnvoyConfig) -> Result<Self, StartError> {
+        let epoch =
+            self.epoch.expect("only an Envoy that was started with EnvoyConfig::hot_restart is followed");
+        let base_id = fs::read_to_string(self.directory.path().join("base-id"));
+        let base_id = base_id.ok().and_then(|id| id.trim().parse().ok()).expect("Envoy wrote its base id");
+        let config = config.clone().on_port(self.port);
+        let next = Self::start_as(&config, &Succession::Next { base_id, epoch: epoch + 1 }).await?;
+        // The next one needs the same file for the one after it.
+        let copied = fs::copy(self.directory.path().join("base-id"), next.directory.path().join("base-id"));
+        copied.expect("the directory is ours to write");
+        let deadline = Instant::now() + START;
+        while self.is_running() {
+            if Instant::now() > deadline {
+                let problem = "the predecessor does not end".to_owned();
+                return Err(StartError { problem, log: self.log() });
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(next)
+    }
+
     /// Ends the process as an operator would, and returns its whole log.
     pub async fn stop(mut self) -> String {
         self.admin.quit().await;
@@ -231,7 +264,53 @@ impl Envoy {
     }
 }
 
-fn launch(binary: &Path, config: &EnvoyConfig, directory: &Path) -> std::io::Result<Child> {
+/// Which Envoy of a row of Envoys this is.
+enum Succession {
+    /// The only one. Many run side by side, so it may not look for a predecessor.
+    None,
+    First,
+    Next {
+        base_id: u32,
+        epoch: u32,
+    },
+}
+
+impl Succession {
+    fn first(config: &EnvoyConfig) -> Self {
+        if config.may_restart() { Self::First } else { Self::None }
+    }
+
+    fn epoch(&self) -> Option<u32> {
+        match self {
+            Self::None => None,
+            Self::First => Some(0),
+            Self::Next { epoch, .. } => Some(*epoch),
+        }
+    }
+
+    fn arguments(&self, directory: &Path) -> Vec<String> {
+        let mut arguments = match self {
+            Self::None => return vec!["--disable-hot-restart".to_owned()],
+            Self::First => {
+                let file = directory.join("base-id").display().to_string();
+                vec!["--use-dynamic-base-id".to_owned(), "--base-id-path".to_owned(), file]
+            }
+            Self::Next { base_id, epoch } => {
+                let (id, epoch) = (base_id.to_string(), epoch.to_string());
+                vec!["--base-id".to_owned(), id, "--restart-epoch".to_owned(), epoch]
+            }
+        };
+        arguments.extend(["--drain-time-s", "2", "--parent-shutdown-time-s", "4"].map(str::to_owned));
+        arguments
+    }
+}
+
+fn launch(
+    binary: &Path,
+    config: &EnvoyConfig,
+    succession: &Succession,
+    directory: &Path,
+) -> std::io::Result<Child> {
     let bootstrap = directory.join("envoy.json");
     fs::write(&bootstrap, config.bootstrap(directory).to_string())?;
     if config.is_dynamic() {
@@ -243,8 +322,7 @@ fn launch(binary: &Path, config: &EnvoyConfig, directory: &Path) -> std::io::Res
         .arg(&bootstrap)
         .arg("--admin-address-path")
         .arg(directory.join("admin"))
-        // Many run side by side, so none may look for a predecessor.
-        .arg("--disable-hot-restart")
+        .args(succession.arguments(directory))
         // Envoy overlooks a misspelt field in what it loads at run time; a test must not.
         .arg("--reject-unknown-dynamic-fields")
         .args(["--service-node", "testkit", "--service-cluster", "testkit"])

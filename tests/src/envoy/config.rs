@@ -23,6 +23,7 @@ pub struct EnvoyConfig {
     log_level: String,
     component_log_level: Option<String>,
     dynamic: bool,
+    hot_restart: bool,
 }
 
 impl EnvoyConfig {
@@ -46,6 +47,7 @@ impl EnvoyConfig {
             log_level: "info".to_owned(),
             component_log_level: None,
             dynamic: false,
+            hot_restart: false,
         };
         config.localise();
         config
@@ -116,8 +118,21 @@ impl EnvoyConfig {
         filter["typed_config"]["config"]["configuration"]["value"].take()
     }
 
-    /// Another build of the filter, say one with a way to make it panic.
-    pub fn module(mut self, wasm: &Path) -> Self {
+    /// Another module in the filter's place. The list of what the filter may call is not that module's, so it goes.
+    ///
+    /// # Panics
+    /// When the Wasm filter has no VM.
+    pub fn module(self, wasm: &Path) -> Self {
+        let mut config = self.build_of_filter(wasm);
+        for filter in wasm_filters(&mut config.yaml) {
+            let vm = filter["typed_config"]["config"]["vm_config"].as_object_mut();
+            vm.expect("a Wasm filter has a VM").remove("capability_restriction_config");
+        }
+        config
+    }
+
+    /// Another build of the filter, say one with a way to make it panic; it may call what the filter may.
+    pub fn build_of_filter(mut self, wasm: &Path) -> Self {
         for filter in wasm_filters(&mut self.yaml) {
             filter["typed_config"]["config"]["vm_config"]["code"] = json!({"local": {"filename": wasm}});
         }
@@ -193,6 +208,12 @@ impl EnvoyConfig {
         self
     }
 
+    /// Envoy can be followed by another one that takes over its sockets: [`Envoy::succeed`].
+    pub fn hot_restart(mut self) -> Self {
+        self.hot_restart = true;
+        self
+    }
+
     /// Starts Envoy and waits until it listens.
     pub async fn start(&self) -> Result<Envoy, StartError> {
         Envoy::start(self).await
@@ -200,6 +221,18 @@ impl EnvoyConfig {
 
     pub(super) fn is_dynamic(&self) -> bool {
         self.dynamic
+    }
+
+    pub(super) fn may_restart(&self) -> bool {
+        self.hot_restart
+    }
+
+    /// Every listener on this port: a successor asks for the socket by its address.
+    pub(super) fn on_port(mut self, port: u16) -> Self {
+        for listener in items(&mut self.yaml, "/static_resources/listeners") {
+            listener["address"]["socket_address"]["port_value"] = port.into();
+        }
+        self
     }
 
     pub(super) fn needs_wasm(&self) -> bool {
