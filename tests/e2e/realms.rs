@@ -39,6 +39,11 @@ pub(crate) async fn arrange<N: Display>(
     for name in names {
         let name = name.to_string();
         let issuer = format!("https://sso.csp.com/realms/{name}");
+        let mut keys = keys.clone();
+        if keys.get("fetch_timeout").is_none() {
+            // On a starved machine the shipped 3s may pass before this process answers.
+            keys["fetch_timeout"] = "60s".into();
+        }
         realms[&name] = json!({
             "issuer": issuer, "cluster": cluster(&name), "audiences": ["portaswitch"], "keys": keys
         });

@@ -14,7 +14,7 @@ async fn fragile(pause: &str) -> Option<Arrangement> {
     let arrangement = arrange(["a"], json!({"fetch_timeout": "60s", "refetch_cooldown": "600s"})).await?;
     let module = wasm::build("portcullis-trap");
     let edit = |config: EnvoyConfig| {
-        config.module(&module).edit_manager(|manager| {
+        config.build_of_filter(&module).edit_manager(|manager| {
             let config = &mut manager["http_filters"][0]["typed_config"]["config"];
             assert_eq!(config["failure_policy"], "FAIL_RELOAD", "as the shipped configuration has it");
             config["reload_config"]["backoff"]["base_interval"] = pause.into();
