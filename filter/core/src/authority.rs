@@ -48,6 +48,7 @@ fn is_port(port: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     #[track_caller]
     fn check(authority: &[u8], expect: Option<&str>) {

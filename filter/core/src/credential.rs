@@ -66,6 +66,7 @@ fn is_token_byte(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     #[track_caller]
     fn check(value: &str, expect: Credential<'_>) {

@@ -60,6 +60,7 @@ fn number(number: f64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     fn encoded(value: &Value) -> ProtoValue {
         let kind = match value {

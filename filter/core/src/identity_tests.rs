@@ -1,5 +1,6 @@
 #![allow(clippy::needless_pass_by_value, reason = "tables of literals read better without ampersands")]
 
+use crate::testing::test;
 use serde_json::json;
 
 use super::*;

@@ -78,6 +78,7 @@ pub(crate) fn auth_time(claims: &Claims) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use crate::testing::test;
     use serde_json::json;
 
     use super::*;

@@ -87,6 +87,7 @@ fn is_escape(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     #[track_caller]
     fn check(path: &str, expect: Option<&str>) {

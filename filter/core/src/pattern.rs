@@ -148,6 +148,7 @@ fn glob_covers(glob: &str, text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     #[track_caller]
     fn check(pattern: &str, text: &str, expect: bool) {

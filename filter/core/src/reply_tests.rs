@@ -1,4 +1,5 @@
 use super::*;
+use crate::testing::test;
 
 const ID: &str = "3b1c0a5e-1f2d-4c3b-9a8f-7e6d5c4b3a21";
 

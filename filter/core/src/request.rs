@@ -84,6 +84,7 @@ fn single<'h>(headers: &'h [Header], name: &str) -> Result<&'h [u8], RequestErro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     fn head(fields: &[(&str, &[u8])]) -> Vec<Header> {
         fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect()

@@ -131,6 +131,7 @@ impl Node {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     fn rule(name: &str, methods: &[&str], pattern: Pattern<'static>) -> Rule {
         let methods = methods.iter().map(|method| (*method).to_owned()).collect();

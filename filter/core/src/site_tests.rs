@@ -1,6 +1,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "tables of literals read better without ampersands")]
 
 use super::*;
+use crate::testing::test;
 use crate::testing::{compile, two_realms_json};
 
 /// The realm of the site that a host selects.

@@ -20,6 +20,13 @@ use crate::filter::{Filter, Realm};
 use crate::jose::alg::Algorithm;
 use crate::time::UnixTime;
 
+/// The attribute of every test: in WebAssembly without WASI the tests run in Node, through wasm-bindgen.
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+pub(crate) use wasm_bindgen_test::wasm_bindgen_test as test;
+
+#[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
+pub(crate) use std::prelude::v1::test;
+
 /// The moment of every test: 2026-11-10T12:53:20Z.
 pub(crate) const NOW: UnixTime = UnixTime(1_794_315_200);
 
@@ -283,6 +290,7 @@ fn rng() -> StdRng {
 /// algorithm, in the library itself.
 #[cfg(test)]
 mod tests {
+    use super::test;
     use super::*;
     use crate::jose::jwk::KeySet;
     use crate::jose::jws::Jws;

@@ -87,6 +87,7 @@ impl fmt::Display for Algorithm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     #[test]
     fn only_exact_asymmetric_names_are_algorithms() {

@@ -1,3 +1,4 @@
+use crate::testing::test;
 use serde_json::json;
 
 use super::*;

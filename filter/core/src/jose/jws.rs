@@ -117,6 +117,7 @@ fn key_id(header: &Map<String, Value>) -> Result<String, TokenError> {
 
 #[cfg(test)]
 mod tests {
+    use crate::testing::test;
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 

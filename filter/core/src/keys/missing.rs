@@ -47,6 +47,7 @@ impl Missing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -104,6 +104,7 @@ const DIGEST_BYTES: usize = 32;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::test;
 
     fn record() -> Record {
         Record {

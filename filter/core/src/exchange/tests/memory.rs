@@ -1,6 +1,7 @@
 //! Tokens that were seen before: a hit says what a first look would say.
 
 use super::*;
+use crate::testing::test;
 
 fn remembered(gate: &Gate) -> usize {
     gate.accepted.lock().unwrap().size().0

@@ -1,5 +1,6 @@
 //! What holds for requests, tokens and configurations that nobody thought of.
 
+use crate::testing::test;
 mod strategies;
 
 use std::collections::BTreeSet;

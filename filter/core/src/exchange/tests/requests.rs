@@ -1,6 +1,7 @@
 //! Requests by their heads: hosts, paths, methods, the client's own headers, and the order of the steps.
 
 use super::*;
+use crate::testing::test;
 
 fn customer(head: Head) -> Head {
     head.bearer(&Minter::customers().token())

@@ -1,6 +1,7 @@
 //! Requests with tokens, where the keys are there.
 
 use super::*;
+use crate::testing::test;
 
 #[test]
 fn a_good_token_goes_upstream_as_identity_headers() {

@@ -1,6 +1,7 @@
 //! Requests that wait for keys.
 
 use super::*;
+use crate::testing::test;
 
 fn customer() -> Head {
     get(SELFCARE, "/rest/x").bearer(&Minter::customers().token())

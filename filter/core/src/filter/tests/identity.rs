@@ -1,5 +1,6 @@
 //! `identity`, `legacy` and `limits`.
 
+use crate::testing::test;
 use serde_json::{Value, json};
 
 use super::{check, check_good};

@@ -1,3 +1,4 @@
+use crate::testing::test;
 mod identity;
 mod realms;
 mod shape;

@@ -1,5 +1,6 @@
 //! `realms`.
 
+use crate::testing::test;
 use std::time::Duration;
 
 use serde_json::json;

@@ -1,5 +1,6 @@
 //! The document as such: JSON, fields, types, what is required.
 
+use crate::testing::test;
 use serde_json::{Value, json};
 
 use super::{check, check_document};

@@ -1,5 +1,6 @@
 //! `sites`: hosts, rules, requirements.
 
+use crate::testing::test;
 use serde_json::{Value, json};
 
 use super::{check, check_good};

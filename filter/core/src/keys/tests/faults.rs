@@ -1,6 +1,7 @@
 //! Keycloak down or wrong, workers that die, shared data that is damaged, answers that come late.
 
 use super::*;
+use crate::testing::test;
 
 #[test]
 fn failures_back_off_up_to_a_minute_for_all_workers_together() {

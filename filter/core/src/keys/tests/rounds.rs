@@ -1,6 +1,7 @@
 //! Fetches that go well: who fetches, when, and how the others learn of it.
 
 use super::*;
+use crate::testing::test;
 
 #[test]
 fn a_cold_start_of_many_workers_is_one_fetch() {

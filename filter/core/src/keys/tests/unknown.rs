@@ -1,6 +1,7 @@
 //! Key ids that are not among the keys.
 
 use super::*;
+use crate::testing::test;
 
 #[test]
 fn an_unknown_kid_is_fetched_once_for_all_workers() {
