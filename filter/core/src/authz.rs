@@ -37,7 +37,7 @@ pub(crate) struct NameSet {
     pub(crate) none: Vec<String>,
 }
 
-/// Proof that a token fulfils a requirement. Only [`authorize`] makes one.
+/// Proof that a token fulfils a requirement. Only `authorize` makes one.
 #[derive(Clone, Copy, Debug)]
 pub struct Authorized {
     until: Option<UnixTime>,

@@ -62,7 +62,7 @@ pub(crate) enum Source {
 
 /// Changes to a request's headers: first the removals, then the settings.
 ///
-/// It can only be begun by [`IdentityPolicy::strip`], so that no forwarded request keeps what a client said
+/// It can only be begun by `IdentityPolicy::strip`, so that no forwarded request keeps what a client said
 /// about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderEdits {
