@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::authz::Authorized;
-use crate::filter::{Filter, RealmId};
+use crate::filter::Filter;
 use crate::identity::{HeaderField, IdentityHeaders};
+use crate::realm::RealmId;
 use crate::rule::Rule;
 use crate::time::UnixTime;
+use crate::token::Validity;
 
 /// What an entry costs beside its texts: table slot, allocations, counters.
 const ENTRY_BYTES: usize = 256;
@@ -37,13 +39,6 @@ pub struct AcceptedTokens {
 struct Generation {
     tokens: HashMap<Box<str>, Remembered>,
     bytes: usize,
-}
-
-/// When a token is valid: from the later one of `nbf` and `iat` (the wall clock may be set back) to `exp`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Validity {
-    pub(crate) from: UnixTime,
-    pub(crate) until: UnixTime,
 }
 
 /// A realm, and the version of its keys: what accepted a token.

@@ -8,9 +8,9 @@ use http::HeaderName;
 use serde_json::Value;
 
 use crate::error::TokenError;
-use crate::filter::Realm;
 use crate::jose::claims::{Claim, Claims};
 use crate::keycloak;
+use crate::realm::Realm;
 use crate::reply::Denial;
 use crate::request::{Header, values};
 use crate::token::AccessToken;

@@ -24,6 +24,7 @@
 pub mod config;
 mod document;
 mod filter;
+mod realm;
 
 mod authority;
 mod path;
@@ -64,10 +65,11 @@ pub use accepted::AcceptedTokens;
 pub use authz::Authorized;
 pub use error::{ConfigError, KeyError, RequestError, TokenError};
 pub use exchange::{Decision, Exchange, Ground, Input, Knowledge, Need, Permit, Refusal, Step};
-pub use filter::{Filter, Limits, RealmId};
+pub use filter::{Filter, Limits};
 pub use identity::{HeaderEdits, HeaderField};
 pub use jose::backend::verifier as verifier_in_vm;
 pub use keys::{KeyAnswer, KeyCall, KeyEvent, KeyStore};
+pub use realm::RealmId;
 pub use reply::{Denial, LocalReply};
 pub use request::Header;
 pub use time::{Env, Monotonic, UnixTime};

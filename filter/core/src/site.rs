@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::authority::Host;
 use crate::config::ErrorFormat;
-use crate::filter::Realm;
+use crate::realm::Realm;
 use crate::rule::RuleSet;
 
 /// Hosts with the same realm and rules.

@@ -16,8 +16,9 @@ use rsa::{RsaPrivateKey, pkcs1v15, pss};
 use serde_json::{Value, json};
 use sha2::{Sha256, Sha384, Sha512};
 
-use crate::filter::{Filter, Realm};
+use crate::filter::Filter;
 use crate::jose::alg::Algorithm;
+use crate::realm::Realm;
 use crate::time::UnixTime;
 
 /// The attribute of every test: in WebAssembly without WASI the tests run in Node, through wasm-bindgen.

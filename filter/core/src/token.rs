@@ -1,14 +1,20 @@
 //! Access tokens: from a verified signature to a token that counts for one realm.
 
-use crate::accepted::Validity;
 use crate::error::TokenError;
-use crate::filter::Realm;
 use crate::jose::claims::{Claim, Claims};
 use crate::keycloak;
+use crate::realm::Realm;
 use crate::time::UnixTime;
 
 /// Longest `sub` in bytes, OpenID Connect Core section 2.
 const MAX_SUBJECT_BYTES: usize = 255;
+
+/// When a token is valid: from the later one of `nbf` and `iat` (the wall clock may be set back) to `exp`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Validity {
+    pub(crate) from: UnixTime,
+    pub(crate) until: UnixTime,
+}
 
 /// A token that is accepted: verified, of this realm, for us, and in its time.
 #[derive(Clone, Debug)]

@@ -12,18 +12,13 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-pub(crate) use realm::Realm;
-
 use crate::config::{Config, Limits as LimitsConfig, Span};
 use crate::document;
 use crate::error::ConfigError;
 use crate::identity::IdentityPolicy;
 use crate::legacy::LegacyPolicy;
+use crate::realm::{Realm, RealmId};
 use crate::site::{HostPattern, SiteMap};
-
-/// Position of a realm in the filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RealmId(pub(crate) usize);
 
 /// A configuration that was checked as a whole.
 #[derive(Debug)]
@@ -76,7 +71,7 @@ impl Filter {
             .iter()
             .enumerate()
             .map(|(id, (name, realm))| {
-                Realm::compile(RealmId(id), name, realm, &place.field(name)).map(Arc::new)
+                realm::compile(RealmId(id), name, realm, &place.field(name)).map(Arc::new)
             })
             .collect::<Result<Vec<_>, _>>()?;
         let sites = site::compile(&config.sites, &realms, &Place::top().field("sites"))?;

@@ -4,113 +4,86 @@ use std::time::Duration;
 
 use http::Uri;
 
-use super::{Place, RealmId, span};
+use super::{Place, span};
 use crate::authority::Host;
 use crate::config;
 use crate::error::ConfigError;
 use crate::jose::alg::Algorithm;
 use crate::jose::jwk::KeySet;
-
-/// A Keycloak realm; see [`config::Realm`].
-#[derive(Debug)]
-pub(crate) struct Realm {
-    pub(crate) id: RealmId,
-    pub(crate) name: String,
-    pub(crate) issuer: String,
-    pub(crate) cluster: String,
-    pub(crate) authority: String,
-    pub(crate) discovery_path: String,
-    /// Set: no discovery.
-    pub(crate) jwks_path: Option<String>,
-    pub(crate) audiences: Vec<String>,
-    pub(crate) clients: Option<Vec<String>>,
-    pub(crate) algorithms: Vec<Algorithm>,
-    pub(crate) clock_skew: Duration,
-    pub(crate) max_token_lifetime: Duration,
-    pub(crate) refresh_interval: Duration,
-    pub(crate) max_stale: Duration,
-    pub(crate) refetch_cooldown: Duration,
-    pub(crate) fetch_timeout: Duration,
-    pub(crate) bootstrap: Option<KeySet>,
-}
+use crate::realm::{Realm, RealmId};
 
 const DAY: Duration = Duration::from_hours(24);
 const MAX_NAME_BYTES: usize = 64;
 
-impl Realm {
-    pub(super) fn compile(
-        id: RealmId,
-        name: &str,
-        config: &config::Realm,
-        place: &Place,
-    ) -> Result<Self, ConfigError> {
-        let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(sound) {
-            return Err(place.error(format_args!(
-                "`{name}` is no realm name: up to {MAX_NAME_BYTES} letters, digits, dots, - and _"
-            )));
-        }
-        let (issuer_authority, issuer_path) = issuer(config, place)?;
-        place.field("cluster").text(&config.cluster)?;
-        let authority = config.authority.clone().unwrap_or(issuer_authority);
-        if Host::parse(authority.as_bytes()).is_none() {
-            return Err(place
-                .field("authority")
-                .error(format_args!("`{authority}` is no host with an optional port")));
-        }
-        let (discovery_path, jwks_path) = endpoints(config, &issuer_path, place)?;
-        audiences(config, place)?;
-        if let Some(clients) = &config.clients {
-            place.field("clients").names(clients)?;
-        }
-        let algorithms = algorithms(config, place)?;
-        let clock_skew = span(config.clock_skew, 30);
-        // A default never contradicts what is written: it gives way.
-        let max_token_lifetime = config.max_token_lifetime.map_or(DAY.max(clock_skew), |span| span.0);
-        if max_token_lifetime < clock_skew {
-            return Err(place.field("max_token_lifetime").error("is shorter than clock_skew"));
-        }
-        let keys = &config.keys;
-        let written = keys.max_stale.map(|span| span.0);
-        let refresh_interval = span(keys.refresh_interval, 300);
-        let refresh_interval = if keys.refresh_interval.is_some() {
-            refresh_interval
-        } else {
-            refresh_interval.min(written.unwrap_or(DAY))
-        };
-        let max_stale = written.unwrap_or(DAY.max(refresh_interval));
-        if max_stale < refresh_interval {
-            return Err(place.field("keys").field("max_stale").error("is shorter than refresh_interval"));
-        }
-        let bootstrap = keys.bootstrap.as_ref().map(|set| {
-            let read = KeySet::parse(&set.to_string(), &algorithms);
-            read.map_err(|error| {
-                place
-                    .field("keys")
-                    .field("bootstrap")
-                    .error(format_args!("{error} for the realm's algorithms"))
-            })
-        });
-        Ok(Self {
-            id,
-            name: name.to_owned(),
-            issuer: config.issuer.clone(),
-            cluster: config.cluster.clone(),
-            authority,
-            discovery_path,
-            jwks_path,
-            audiences: config.audiences.clone(),
-            clients: config.clients.clone(),
-            bootstrap: bootstrap.transpose()?,
-            algorithms,
-            clock_skew,
-            max_token_lifetime,
-            refresh_interval,
-            max_stale,
-            refetch_cooldown: span(keys.refetch_cooldown, 10),
-            fetch_timeout: span(keys.fetch_timeout, 3),
-        })
+pub(super) fn compile(
+    id: RealmId,
+    name: &str,
+    config: &config::Realm,
+    place: &Place,
+) -> Result<Realm, ConfigError> {
+    let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(sound) {
+        return Err(place.error(format_args!(
+            "`{name}` is no realm name: up to {MAX_NAME_BYTES} letters, digits, dots, - and _"
+        )));
     }
+    let (issuer_authority, issuer_path) = issuer(config, place)?;
+    place.field("cluster").text(&config.cluster)?;
+    let authority = config.authority.clone().unwrap_or(issuer_authority);
+    if Host::parse(authority.as_bytes()).is_none() {
+        return Err(place
+            .field("authority")
+            .error(format_args!("`{authority}` is no host with an optional port")));
+    }
+    let (discovery_path, jwks_path) = endpoints(config, &issuer_path, place)?;
+    audiences(config, place)?;
+    if let Some(clients) = &config.clients {
+        place.field("clients").names(clients)?;
+    }
+    let algorithms = algorithms(config, place)?;
+    let clock_skew = span(config.clock_skew, 30);
+    // A default never contradicts what is written: it gives way.
+    let max_token_lifetime = config.max_token_lifetime.map_or(DAY.max(clock_skew), |span| span.0);
+    if max_token_lifetime < clock_skew {
+        return Err(place.field("max_token_lifetime").error("is shorter than clock_skew"));
+    }
+    let keys = &config.keys;
+    let written = keys.max_stale.map(|span| span.0);
+    let refresh_interval = span(keys.refresh_interval, 300);
+    let refresh_interval = if keys.refresh_interval.is_some() {
+        refresh_interval
+    } else {
+        refresh_interval.min(written.unwrap_or(DAY))
+    };
+    let max_stale = written.unwrap_or(DAY.max(refresh_interval));
+    if max_stale < refresh_interval {
+        return Err(place.field("keys").field("max_stale").error("is shorter than refresh_interval"));
+    }
+    let bootstrap = keys.bootstrap.as_ref().map(|set| {
+        let read = KeySet::parse(&set.to_string(), &algorithms);
+        read.map_err(|error| {
+            place.field("keys").field("bootstrap").error(format_args!("{error} for the realm's algorithms"))
+        })
+    });
+    Ok(Realm {
+        id,
+        name: name.to_owned(),
+        issuer: config.issuer.clone(),
+        cluster: config.cluster.clone(),
+        authority,
+        discovery_path,
+        jwks_path,
+        audiences: config.audiences.clone(),
+        clients: config.clients.clone(),
+        bootstrap: bootstrap.transpose()?,
+        algorithms,
+        clock_skew,
+        max_token_lifetime,
+        refresh_interval,
+        max_stale,
+        refetch_cooldown: span(keys.refetch_cooldown, 10),
+        fetch_timeout: span(keys.fetch_timeout, 3),
+    })
 }
 
 /// Authority and path of the issuer.

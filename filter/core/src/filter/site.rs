@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Place, Realm};
+use super::Place;
 use crate::authz::{NameSet, Requirement};
 use crate::config;
 use crate::error::ConfigError;
 use crate::keycloak::NO_AUTHENTICATION;
 use crate::pattern::Pattern;
+use crate::realm::Realm;
 use crate::rule::{Access, DEFAULT_METHODS, Rule, RuleSet};
 use crate::site::{HostPattern, Site, SiteMap};
 

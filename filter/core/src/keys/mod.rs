@@ -12,24 +12,23 @@
 
 mod discovery;
 mod missing;
+mod random;
 mod record;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest, Sha256};
-
 use crate::error::KeyError;
-use crate::filter::{Filter, Realm, RealmId};
+use crate::filter::Filter;
 use crate::jose::jwk::KeySet;
 use crate::jose::verify::Key;
+use crate::realm::{Realm, RealmId};
 use crate::time::Monotonic;
 
 use missing::Missing;
-use record::{Published, Record};
+use random::Random;
+use record::{Published, Record, record_name};
 
 /// How often a worker looks whether another one's fetch has ended while something waits for it.
 const BUSY_POLL: Duration = Duration::from_millis(20);
@@ -489,40 +488,6 @@ impl RealmKeys {
 
 fn published_at(record: &Record) -> Option<u64> {
     record.published.as_ref().map(|published| published.fetched_at)
-}
-
-/// Names the source of the keys, so that a changed configuration starts with a record of its own.
-fn record_name(realm: &Realm) -> String {
-    let mut digest = Sha256::new();
-    let jwks_path = realm.jwks_path.as_deref().unwrap_or_default();
-    for part in [&realm.issuer, &realm.cluster, &realm.authority, &realm.discovery_path, jwks_path] {
-        // The same on every target: usize is narrower in WebAssembly, and the tests outside name the record, too.
-        digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-        digest.update(part);
-    }
-    format!("portcullis/1/keys/{}/{}", realm.name, URL_SAFE_NO_PAD.encode(digest.finalize()))
-}
-
-/// Spreads timing (SplitMix64); nothing secret hangs on it.
-#[derive(Debug)]
-struct Random {
-    /// This worker's name in a lease; never 0.
-    owner: u64,
-    state: u64,
-}
-
-impl Random {
-    fn new(seed: u64) -> Self {
-        Self { owner: seed.max(1), state: seed }
-    }
-
-    fn byte(&mut self) -> u8 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed >> 56).to_le_bytes()[0]
-    }
 }
 
 #[cfg(test)]

@@ -4,9 +4,12 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::realm::Realm;
 use crate::time::{Monotonic, millis};
 
 /// First retry after a failed fetch; doubles with each further failure.
@@ -97,6 +100,18 @@ impl Record {
         self.failures = self.failures.saturating_add(1);
         self.until = now.0.saturating_add(backoff - backoff / 4 * u64::from(jitter) / 255);
     }
+}
+
+/// Names the source of the keys, so that a changed configuration starts with a record of its own.
+pub(super) fn record_name(realm: &Realm) -> String {
+    let mut digest = Sha256::new();
+    let jwks_path = realm.jwks_path.as_deref().unwrap_or_default();
+    for part in [&realm.issuer, &realm.cluster, &realm.authority, &realm.discovery_path, jwks_path] {
+        // The same on every target: usize is narrower in WebAssembly, and the tests outside name the record, too.
+        digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        digest.update(part);
+    }
+    format!("portcullis/1/keys/{}/{}", realm.name, URL_SAFE_NO_PAD.encode(digest.finalize()))
 }
 
 const DIGEST_BYTES: usize = 32;
