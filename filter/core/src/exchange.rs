@@ -84,9 +84,9 @@ pub enum Decision {
 #[non_exhaustive]
 pub struct Permit {
     /// Realm of the site.
-    pub realm: String,
+    pub realm: Arc<str>,
     /// Name of the rule that let it pass.
-    pub rule: String,
+    pub rule: Arc<str>,
     /// On what ground.
     pub ground: Ground,
 }
@@ -137,7 +137,7 @@ impl Exchange {
         let edits = filter.identity().strip(headers);
         let site = request::host(headers).ok().and_then(|host| filter.sites().select(&host).cloned());
         let audience =
-            || Audience::of(headers, site.as_ref().map(|site| (site.realm.name.as_str(), site.error_format)));
+            || Audience::of(headers, site.as_ref().map(|site| (&*site.realm.name, site.error_format)));
         let refuse = |rule: Option<&Rule>, denial| refuse(audience(), rule, None, denial);
 
         let request = match Request::parse(headers, filter.limits().max_head_bytes) {
@@ -159,101 +159,128 @@ impl Exchange {
                 Credential::Malformed => refuse(Some(rule), Denial::MalformedCredential),
                 Credential::Ambiguous => refuse(Some(rule), Denial::AmbiguousCredential),
                 Credential::Bearer(token) => {
-                    if let Some((identity, authorized)) = knowledge.recall(token, &site.realm, rule) {
-                        let edits = filter.identity().identified(edits, &identity);
-                        return forward(site, rule, edits, Ground::Token(authorized));
+                    let mut edits = edits;
+                    match present(knowledge, site, rule, token, &mut edits) {
+                        Verdict::Forward(edits, authorized) => {
+                            forward(site, rule, edits, Ground::Token(authorized))
+                        }
+                        Verdict::Refuse { subject, denial } => {
+                            self::refuse(audience(), Some(rule), subject, denial)
+                        }
+                        Verdict::Wait(kid) => {
+                            let need = Need::Keys(site.realm.id, kid);
+                            let (token, audience) = (token.to_owned(), audience());
+                            let (site, rule) = (Arc::clone(site), Arc::clone(rule));
+                            Step::Wait(Self { site, rule, edits, token, audience }, need)
+                        }
                     }
-                    let (token, audience) = (token.to_owned(), audience());
-                    let exchange =
-                        Self { site: Arc::clone(site), rule: Arc::clone(rule), edits, token, audience };
-                    exchange.present(knowledge)
                 }
             },
         }
     }
 
     /// Goes on with a request that waited.
-    pub fn resume(self, knowledge: &mut Knowledge<'_>, input: Input) -> Step {
-        match input {
-            Input::Overflow => self.refuse(None, Denial::TooManyWaiting),
-            Input::KeysChanged => self.present(knowledge),
-            // The keys may have come with the same tick.
-            Input::Deadline => match self.present(knowledge) {
-                Step::Wait(exchange, _) => exchange.refuse(None, Denial::WaitedTooLong),
-                done @ Step::Done(_) => done,
-            },
+    pub fn resume(mut self, knowledge: &mut Knowledge<'_>, input: Input) -> Step {
+        if input == Input::Overflow {
+            return self.refuse(None, Denial::TooManyWaiting);
         }
-    }
-
-    /// Presents the token to the realm: from its bytes to a decision, or to a wait for keys.
-    fn present(mut self, knowledge: &mut Knowledge<'_>) -> Step {
-        let filter = knowledge.filter;
-        let realm = Arc::clone(&self.site.realm);
-        let Access::Require(requirement) = &self.rule.access else {
-            return self.refuse(None, Denial::NoRule);
-        };
-        let claims = match self.verify(knowledge) {
-            Ok(Verification::Claims(claims)) => claims,
-            Ok(Verification::Unknown(kid)) => return Step::Wait(self, Need::Keys(realm.id, kid)),
-            Err(denial) => return self.refuse(None, denial),
-        };
-        let other_realm =
-            matches!(claims.string("iss"), Claim::Is(iss) if iss != realm.issuer && filter.is_issuer(iss));
-        let token = match AccessToken::accept(claims, &realm, knowledge.env.now) {
-            Ok(token) => token,
-            Err(TokenError::Issuer) if other_realm => {
-                return self.refuse(None, Denial::Token(TokenError::OtherRealm));
-            }
-            Err(error) => return self.refuse(None, Denial::Token(error)),
-        };
-        let judged = authorize(&token, requirement, knowledge.env.now, realm.clock_skew)
-            .and_then(|authorized| Ok((authorized, filter.identity().render(&token, &realm)?)));
-        match judged {
-            Ok((authorized, identity)) => {
-                knowledge.remember(&self.token, &token, &realm, &self.rule, &identity, authorized);
-                let edits = filter.identity().identified(self.edits.take(), &identity);
+        match present(knowledge, &self.site, &self.rule, &self.token, &mut self.edits) {
+            Verdict::Forward(edits, authorized) => {
                 forward(&self.site, &self.rule, edits, Ground::Token(authorized))
             }
-            Err(denial) => self.refuse(token.subject().map(str::to_owned), denial),
-        }
-    }
-
-    /// Size, shape, header, algorithm, key, signature: cheap checks first, and no fetch for a token that
-    /// could not be accepted with any key.
-    fn verify(&self, knowledge: &Knowledge<'_>) -> Result<Verification, Denial> {
-        let (filter, realm) = (knowledge.filter, &self.site.realm);
-        if self.token.len() > filter.limits().max_token_bytes {
-            return Err(Denial::Token(TokenError::TooLarge));
-        }
-        let jws = Jws::parse(&self.token).map_err(Denial::Token)?;
-        jws.expect_access_token().map_err(Denial::Token)?;
-        if !realm.algorithms.contains(&jws.algorithm) {
-            return Err(Denial::Token(TokenError::Algorithm));
-        }
-        match knowledge.keys.find(realm.id, &jws.kid, knowledge.env.monotonic) {
-            Lookup::Found(key) => {
-                let proof = key.verify(&jws).map_err(Denial::Token)?;
-                Claims::open(&jws, &proof).map(Verification::Claims).map_err(Denial::Token)
-            }
-            unknown => {
-                // Not yet verified, and only good for not asking Keycloak about somebody else's token.
-                let claimed = jws.open_unverified().map_err(Denial::Token)?;
-                match claimed.get("iss").and_then(serde_json::Value::as_str) {
-                    Some(iss) if iss == realm.issuer => {}
-                    Some(iss) if filter.is_issuer(iss) => return Err(Denial::Token(TokenError::OtherRealm)),
-                    _ => return Err(Denial::Token(TokenError::Issuer)),
-                }
-                match unknown {
-                    Lookup::Unavailable { retry_after } => Err(Denial::KeysUnavailable { retry_after }),
-                    Lookup::Wait => Ok(Verification::Unknown(jws.kid)),
-                    Lookup::Unknown | Lookup::Found(_) => Err(Denial::Token(TokenError::UnknownKey)),
-                }
+            Verdict::Refuse { subject, denial } => self.refuse(subject, denial),
+            // At the deadline the keys may have come with the same tick, so it was worth a look.
+            Verdict::Wait(_) if input == Input::Deadline => self.refuse(None, Denial::WaitedTooLong),
+            Verdict::Wait(kid) => {
+                let need = Need::Keys(self.site.realm.id, kid);
+                Step::Wait(self, need)
             }
         }
     }
 
     fn refuse(self, subject: Option<String>, denial: Denial) -> Step {
         refuse(self.audience, Some(&self.rule), subject, denial)
+    }
+}
+
+/// What became of a token.
+enum Verdict {
+    /// It lets the request pass, with these edits.
+    Forward(HeaderEdits, Authorized),
+    /// It does not; the subject is told only if the token was accepted.
+    Refuse { subject: Option<String>, denial: Denial },
+    /// It cannot be told before this key id is found.
+    Wait(String),
+}
+
+/// Presents a token to the site's realm: from its bytes to a verdict. The edits are taken if it lets the request pass.
+fn present(
+    knowledge: &mut Knowledge<'_>,
+    site: &Site,
+    rule: &Arc<Rule>,
+    text: &str,
+    edits: &mut HeaderEdits,
+) -> Verdict {
+    let (filter, realm) = (knowledge.filter, &*site.realm);
+    if let Some((identity, authorized)) = knowledge.recall(text, realm, rule) {
+        return Verdict::Forward(filter.identity().identified(edits.take(), &identity), authorized);
+    }
+    let refuse = |denial| Verdict::Refuse { subject: None, denial };
+    let Access::Require(requirement) = &rule.access else { return refuse(Denial::NoRule) };
+    let claims = match verify(knowledge, realm, text) {
+        Ok(Verification::Claims(claims)) => claims,
+        Ok(Verification::Unknown(kid)) => return Verdict::Wait(kid),
+        Err(denial) => return refuse(denial),
+    };
+    let other_realm =
+        matches!(claims.string("iss"), Claim::Is(iss) if iss != realm.issuer && filter.is_issuer(iss));
+    let token = match AccessToken::accept(claims, realm, knowledge.env.now) {
+        Ok(token) => token,
+        Err(TokenError::Issuer) if other_realm => return refuse(Denial::Token(TokenError::OtherRealm)),
+        Err(error) => return refuse(Denial::Token(error)),
+    };
+    let judged = authorize(&token, requirement, knowledge.env.now, realm.clock_skew)
+        .and_then(|authorized| Ok((authorized, filter.identity().render(&token, realm)?)));
+    match judged {
+        Ok((authorized, identity)) => {
+            knowledge.remember(text, &token, realm, rule, &identity, authorized);
+            Verdict::Forward(filter.identity().identified(edits.take(), &identity), authorized)
+        }
+        Err(denial) => Verdict::Refuse { subject: token.subject().map(str::to_owned), denial },
+    }
+}
+
+/// Size, shape, header, algorithm, key, signature: cheap checks first, and no fetch for a token that could not be
+/// accepted with any key.
+fn verify(knowledge: &Knowledge<'_>, realm: &Realm, text: &str) -> Result<Verification, Denial> {
+    let filter = knowledge.filter;
+    if text.len() > filter.limits().max_token_bytes {
+        return Err(Denial::Token(TokenError::TooLarge));
+    }
+    let jws = Jws::parse(text).map_err(Denial::Token)?;
+    jws.expect_access_token().map_err(Denial::Token)?;
+    if !realm.algorithms.contains(&jws.algorithm) {
+        return Err(Denial::Token(TokenError::Algorithm));
+    }
+    match knowledge.keys.find(realm.id, &jws.kid, knowledge.env.monotonic) {
+        Lookup::Found(key) => {
+            let proof = key.verify(&jws).map_err(Denial::Token)?;
+            Claims::open(&jws, &proof).map(Verification::Claims).map_err(Denial::Token)
+        }
+        unknown => {
+            // Not yet verified, and only good for not asking Keycloak about somebody else's token.
+            let claimed = jws.open_unverified().map_err(Denial::Token)?;
+            match claimed.get("iss").and_then(serde_json::Value::as_str) {
+                Some(iss) if iss == realm.issuer => {}
+                Some(iss) if filter.is_issuer(iss) => return Err(Denial::Token(TokenError::OtherRealm)),
+                _ => return Err(Denial::Token(TokenError::Issuer)),
+            }
+            match unknown {
+                Lookup::Unavailable { retry_after } => Err(Denial::KeysUnavailable { retry_after }),
+                Lookup::Wait => Ok(Verification::Unknown(jws.kid)),
+                Lookup::Unknown | Lookup::Found(_) => Err(Denial::Token(TokenError::UnknownKey)),
+            }
+        }
     }
 }
 
@@ -294,7 +321,7 @@ enum Verification {
 }
 
 fn forward(site: &Site, rule: &Rule, request: HeaderEdits, ground: Ground) -> Step {
-    let permit = Permit { realm: site.realm.name.clone(), rule: rule.name.clone(), ground };
+    let permit = Permit { realm: Arc::clone(&site.realm.name), rule: Arc::clone(&rule.name), ground };
     Step::Done(Decision::Forward { request, permit })
 }
 
@@ -302,7 +329,7 @@ fn refuse(audience: Audience, rule: Option<&Rule>, subject: Option<String>, deni
     let reply = render(&denial, &audience);
     let refusal = Refusal {
         realm: audience.realm,
-        rule: rule.map(|rule| rule.name.clone()),
+        rule: rule.map(|rule| rule.name.to_string()),
         denial,
         subject,
         request_id: audience.request_id,

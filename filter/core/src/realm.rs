@@ -1,5 +1,6 @@
 //! A realm as every stage knows it. `filter` makes it of what the operator wrote.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::jose::alg::Algorithm;
@@ -13,7 +14,7 @@ pub struct RealmId(pub(crate) usize);
 #[derive(Debug)]
 pub(crate) struct Realm {
     pub(crate) id: RealmId,
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) issuer: String,
     pub(crate) cluster: String,
     pub(crate) authority: String,

@@ -14,7 +14,7 @@ pub(crate) const DEFAULT_METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PA
 /// One rule of a site.
 #[derive(Debug)]
 pub(crate) struct Rule {
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) methods: Vec<String>,
     pub(crate) pattern: Pattern<'static>,
     pub(crate) access: Access,
@@ -66,7 +66,7 @@ impl RuleSet {
         };
         let hiding: Option<Vec<&Arc<Rule>>> = rule.methods.iter().map(hidden_by).collect();
         if let Some(first) = hiding.as_ref().and_then(|rules| rules.first()) {
-            return Err(first.name.clone());
+            return Err(first.name.to_string());
         }
         let mut node = &mut self.root;
         for segment in &rule.pattern.segments {
@@ -135,7 +135,7 @@ mod tests {
 
     fn rule(name: &str, methods: &[&str], pattern: Pattern<'static>) -> Rule {
         let methods = methods.iter().map(|method| (*method).to_owned()).collect();
-        Rule { name: name.to_owned(), methods, pattern, access: Access::Public }
+        Rule { name: name.into(), methods, pattern, access: Access::Public }
     }
 
     fn rules() -> RuleSet {
@@ -156,7 +156,7 @@ mod tests {
     fn check(method: &str, path: &str, expect: Option<&str>) {
         let path = NormalPath::parse(path.as_bytes()).unwrap();
         let rules = rules();
-        let selected = rules.select(method, &path).map(|rule| rule.name.as_str());
+        let selected = rules.select(method, &path).map(|rule| &*rule.name);
         assert_eq!(selected, expect, "{method} {}", path.as_str());
     }
 

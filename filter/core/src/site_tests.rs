@@ -14,7 +14,7 @@ fn check(authority: &str, expect: Option<&str>) {
     let filter = compile(&document);
     let host = Host::parse(authority.as_bytes()).unwrap_or_else(|| panic!("{authority} is no host"));
     let site = filter.sites().select(&host);
-    assert_eq!(site.map(|site| site.realm.name.as_str()), expect, "{authority}");
+    assert_eq!(site.map(|site| &*site.realm.name), expect, "{authority}");
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub(crate) fn compile(document: &Value) -> Filter {
 /// A realm of a filter by its name.
 #[track_caller]
 pub(crate) fn realm(filter: &Filter, name: &str) -> Arc<Realm> {
-    Arc::clone(filter.realms().iter().find(|realm| realm.name == name).unwrap())
+    Arc::clone(filter.realms().iter().find(|realm| *realm.name == *name).unwrap())
 }
 
 /// Whose private keys sign: each holder has one for each family.

@@ -2,8 +2,9 @@
 //! the only words in a name; nothing that a client sends is.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use portcullis_core::{Decision, Ground, KeyEvent};
+use portcullis_core::{Decision, Ground, KeyEvent, Permit};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 
@@ -12,24 +13,44 @@ const NO_SITE: &str = "no_site";
 
 /// The ids of the metrics that were used so far.
 #[derive(Debug, Default)]
-pub(crate) struct Metrics(HashMap<String, u32>);
+pub(crate) struct Metrics {
+    /// Of forwarded requests, by realm: what every good request counts is found without making its name.
+    allowed: HashMap<Arc<str>, [Option<u32>; GROUNDS.len()]>,
+    /// The others, by name.
+    ids: HashMap<String, u32>,
+}
+
+/// Why a request may pass, as a metric's name says it.
+const GROUNDS: [&str; 3] = ["public", "legacy", "token"];
 
 impl Metrics {
     /// Counts a decision by realm and ground or reason.
     pub(crate) fn decided(&mut self, decision: &Decision) {
         match decision {
-            Decision::Forward { permit, .. } => {
-                let ground = match permit.ground {
-                    Ground::Public => "public",
-                    Ground::Legacy => "legacy",
-                    Ground::Token(_) => "token",
-                };
-                self.count(&permit.realm, &format!("allowed.{ground}"));
-            }
+            Decision::Forward { permit, .. } => self.allowed(permit),
             Decision::Reply { refusal, .. } => {
                 let realm = refusal.realm.as_deref().unwrap_or(NO_SITE);
                 self.count(realm, &format!("denied.{}", refusal.denial.slug()));
             }
+        }
+    }
+
+    fn allowed(&mut self, permit: &Permit) {
+        let ground = match permit.ground {
+            Ground::Public => 0,
+            Ground::Legacy => 1,
+            Ground::Token(_) => 2,
+        };
+        let known = self.allowed.get(&permit.realm).and_then(|ids| ids.get(ground).copied().flatten());
+        let id = known.or_else(|| {
+            let what = format!("allowed.{}", GROUNDS.get(ground)?);
+            let id = self.id(MetricType::Counter, &permit.realm, &what)?;
+            let ids = self.allowed.entry(Arc::clone(&permit.realm)).or_default();
+            *ids.get_mut(ground)? = Some(id);
+            Some(id)
+        });
+        if let Some(id) = id {
+            let _ = hostcalls::increment_metric(id, 1);
         }
     }
 
@@ -80,11 +101,11 @@ impl Metrics {
 
     fn id(&mut self, kind: MetricType, realm: &str, what: &str) -> Option<u32> {
         let name = format!("portcullis.{realm}.{what}");
-        if let Some(id) = self.0.get(&name) {
+        if let Some(id) = self.ids.get(&name) {
             return Some(*id);
         }
         let id = hostcalls::define_metric(kind, &name).ok()?;
-        self.0.insert(name, id);
+        self.ids.insert(name, id);
         Some(id)
     }
 }

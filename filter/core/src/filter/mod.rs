@@ -82,7 +82,7 @@ impl Filter {
 
     /// Names of the realms, for metrics.
     pub fn realm_names(&self) -> impl Iterator<Item = (RealmId, &str)> {
-        self.realms.iter().map(|realm| (realm.id, realm.name.as_str()))
+        self.realms.iter().map(|realm| (realm.id, &*realm.name))
     }
 
     /// Whether decisions depend on the client's address.

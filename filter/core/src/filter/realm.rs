@@ -67,7 +67,7 @@ pub(super) fn compile(
     });
     Ok(Realm {
         id,
-        name: name.to_owned(),
+        name: name.into(),
         issuer: config.issuer.clone(),
         cluster: config.cluster.clone(),
         authority,

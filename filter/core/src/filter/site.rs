@@ -40,7 +40,7 @@ pub(super) fn compile(
 
 fn site(config: &config::Site, realms: &[Arc<Realm>], place: &Place) -> Result<Site, ConfigError> {
     place.field("realm").text(&config.realm)?;
-    let realm = realms.iter().find(|realm| realm.name == config.realm).ok_or_else(|| {
+    let realm = realms.iter().find(|realm| *realm.name == *config.realm).ok_or_else(|| {
         place.field("realm").error(format_args!("no realm has the name `{}`", config.realm))
     })?;
     let place = place.field("rules");
@@ -83,7 +83,7 @@ fn rule(config: &config::Rule, place: &Place) -> Result<Rule, ConfigError> {
         }
     };
     Ok(Rule {
-        name: config.name.clone(),
+        name: config.name.as_str().into(),
         methods: methods(config.methods.as_deref(), &place.field("methods"))?,
         pattern: pattern(&config.path, &place.field("path"))?,
         access,

@@ -3,7 +3,7 @@
 use portcullis_core::{Decision, Ground, HeaderEdits, Permit};
 
 fn let_pass(request: HeaderEdits) -> Decision {
-    let permit = Permit { realm: String::new(), rule: String::new(), ground: Ground::Public };
+    let permit = Permit { realm: "".into(), rule: "".into(), ground: Ground::Public };
     Decision::Forward { request, permit }
 }
 
