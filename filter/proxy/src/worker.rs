@@ -132,7 +132,7 @@ impl Worker {
                     let step = exchange.resume(&mut self.knowledge(env), Input::Overflow);
                     return self.settle(context, step, env, paused);
                 }
-                self.keys.want(realm, &kid);
+                self.keys.want(realm, &kid, env.monotonic);
                 self.waiting.insert(context, Waiting { exchange, realm, deadline });
                 self.hurry(env.monotonic);
                 Action::Pause
@@ -144,7 +144,7 @@ impl Worker {
     fn settle_again(&mut self, context: u32, step: Step, env: Env, deadline: Monotonic) {
         match step {
             Step::Wait(exchange, Need::Keys(realm, kid)) => {
-                self.keys.want(realm, &kid);
+                self.keys.want(realm, &kid, env.monotonic);
                 self.waiting.insert(context, Waiting { exchange, realm, deadline });
             }
             done @ Step::Done(_) => {

@@ -15,7 +15,7 @@ mod missing;
 mod random;
 mod record;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,8 +121,8 @@ struct RealmKeys {
     asked_at: Monotonic,
     /// What a finished fetch has to tell the other workers.
     outcome: Option<Result<Published, KeyError>>,
-    /// Key ids that requests wait for.
-    wanted: HashSet<String>,
+    /// Key ids that requests wait for, and since when.
+    wanted: HashMap<String, Monotonic>,
     missing: Missing,
     refresh_at: Monotonic,
     random: Random,
@@ -205,11 +205,11 @@ impl KeyStore {
     }
 
     /// Notes that a request waits for a key.
-    pub fn want(&mut self, realm: RealmId, kid: &str) {
+    pub fn want(&mut self, realm: RealmId, kid: &str, now: Monotonic) {
         if let Some(realm) = self.realm_mut(realm)
             && realm.wanted.len() < MAX_WANTED
         {
-            realm.wanted.insert(kid.to_owned());
+            realm.wanted.entry(kid.to_owned()).or_insert(now);
         }
     }
 
@@ -266,7 +266,7 @@ impl RealmKeys {
             fetch: None,
             asked_at: now,
             outcome: None,
-            wanted: HashSet::new(),
+            wanted: HashMap::new(),
             missing: Missing::default(),
             refresh_at: now,
             random: Random::new(seed),
@@ -342,14 +342,14 @@ impl RealmKeys {
         true
     }
 
-    /// Replaces the keys as a whole, and settles what waited for them. A miss holds from now, and not from when
-    /// a slow Keycloak was asked.
+    /// Replaces the keys as a whole, and settles what waited for them. A set that was asked for before a key id
+    /// was wanted says nothing of it: it may come from before a rotation. A miss holds from now, and not from
+    /// when a slow Keycloak was asked.
     fn take(&mut self, keys: KeySet, fetched_at: Monotonic, now: Monotonic) {
         self.missing.forget(|kid| keys.find(kid).is_some());
-        for kid in self.wanted.drain() {
-            if keys.find(&kid).is_none() {
-                self.missing.note(kid, self.realm.refetch_cooldown, self.realm.refresh_interval, now);
-            }
+        self.wanted.retain(|kid, _| keys.find(kid).is_none());
+        for (kid, _) in self.wanted.extract_if(|_, since| *since <= fetched_at) {
+            self.missing.note(kid, self.realm.refetch_cooldown, self.realm.refresh_interval, now);
         }
         // Up to a tenth early, so that the Envoys of a fleet do not ask all at once.
         let interval = self.realm.refresh_interval;

@@ -213,7 +213,7 @@ impl Envoy {
     fn ask(&mut self, worker: usize, kid: &str) -> Said {
         let said = self.find(worker, kid);
         if said == Wait {
-            self.workers[worker].keys.want(R, kid);
+            self.workers[worker].keys.want(R, kid, self.now);
         }
         said
     }

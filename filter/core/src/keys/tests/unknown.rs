@@ -105,7 +105,7 @@ fn ten_thousand_random_kids_cost_one_fetch_in_a_cooldown() {
 fn what_requests_wish_for_is_bounded() {
     let mut envoy = Envoy::warm(1);
     for n in 0..100_000 {
-        envoy.workers[0].keys.want(R, &format!("random-{n}"));
+        envoy.workers[0].keys.want(R, &format!("random-{n}"), envoy.now);
     }
     assert!(envoy.workers[0].keys.realms[0].wanted.len() <= 1_024);
 }
@@ -126,4 +126,22 @@ fn a_refetch_whose_holder_died_leaves_it_open_whether_the_key_is_there() {
     envoy.round(1);
     envoy.answer_all();
     assert_eq!(envoy.find(1, "k2"), Found);
+}
+
+#[test]
+fn keys_that_were_asked_for_before_a_kid_was_wanted_say_nothing_of_it() {
+    let mut envoy = Envoy::new(2);
+    envoy.round(0);
+    envoy.answered(0, R);
+    // Keycloak has read its keys for the call under way when it gets a new one.
+    envoy.pass(SECOND);
+    assert_eq!(envoy.ask(0, "k2"), Wait);
+    assert_eq!(envoy.ask(1, "k2"), Wait);
+    envoy.answered(0, R);
+    envoy.observe_all(1);
+    envoy.all_say("k2", &Wait);
+    envoy.keycloak = serving(&["k1", "k2"]);
+    envoy.settle();
+    envoy.all_say("k2", &Found);
+    assert_eq!(envoy.paths(), [DISCOVERY, CERTS, CERTS]);
 }
