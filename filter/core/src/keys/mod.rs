@@ -156,8 +156,9 @@ impl KeyStore {
         (0..self.realms.len()).map(RealmId)
     }
 
-    /// Name under which the realm's record is shared. It follows from the realm's name and from where its
-    /// keys come from, so that another configuration never takes over keys of another source.
+    /// Name under which the realm's record is shared. It follows from the realm's name, from where its keys
+    /// come from and from what is asked of them, so that another configuration never takes over keys of another
+    /// source, nor the failures of this one.
     pub fn record_name(&self, realm: RealmId) -> Option<&str> {
         self.realm(realm).map(|realm| realm.record_name.as_str())
     }
@@ -257,7 +258,7 @@ impl RealmKeys {
     fn new(realm: &Arc<Realm>, filter: &Filter, seed: u64, now: Monotonic) -> Self {
         let held = realm.bootstrap.clone().map(|keys| Held { keys, fetched_at: now, bootstrap: true });
         Self {
-            record_name: record_name(realm),
+            record_name: record_name(realm, filter.limits().max_jwks_bytes),
             record: Record::default(),
             seen: None,
             held,

@@ -102,11 +102,15 @@ impl Record {
     }
 }
 
-/// Names the source of the keys, so that a changed configuration starts with a record of its own.
-pub(super) fn record_name(realm: &Realm) -> String {
+/// Names the source of the keys and what makes an answer of it a good one, so that a changed configuration
+/// starts with a record of its own: keys of another source are no keys, and a back-off that is owed to another
+/// configuration holds nobody back.
+pub(super) fn record_name(realm: &Realm, max_body_bytes: usize) -> String {
     let mut digest = Sha256::new();
     let jwks_path = realm.jwks_path.as_deref().unwrap_or_default();
-    for part in [&realm.issuer, &realm.cluster, &realm.authority, &realm.discovery_path, jwks_path] {
+    let algorithms: Vec<&str> = realm.algorithms.iter().map(|algorithm| algorithm.name()).collect();
+    let source = [&realm.issuer, &realm.cluster, &realm.authority, &realm.discovery_path, jwks_path];
+    for part in source.into_iter().chain([&*algorithms.join(" "), &*max_body_bytes.to_string()]) {
         // The same on every target: usize is narrower in WebAssembly, and the tests outside name the record, too.
         digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         digest.update(part);

@@ -177,7 +177,7 @@ fn a_reloaded_worker_has_its_keys_from_the_others() {
 }
 
 #[test]
-fn the_record_belongs_to_the_source_of_the_keys() {
+fn the_record_belongs_to_the_source_of_the_keys_and_what_is_asked_of_them() {
     let name = |fields| {
         let envoy = Envoy::with(&config(fields), 1);
         envoy.workers[0].keys.record_name(R).unwrap().to_owned()
@@ -191,9 +191,13 @@ fn the_record_belongs_to_the_source_of_the_keys() {
         json!({"authority": "sso2"}),
         json!({"discovery_path": "/d"}),
         json!({"jwks_path": "/j"}),
+        json!({"algorithms": ["ES256", "RS256"]}),
     ] {
         assert_ne!(base, name(fields.clone()), "{fields}");
     }
+    let mut smaller = config(json!({}));
+    smaller["limits"] = json!({"max_jwks_bytes": 1000});
+    assert_ne!(base, Envoy::with(&smaller, 1).workers[0].keys.record_name(R).unwrap());
     assert!(base.starts_with("portcullis/"));
     assert_eq!(Envoy::new(1).workers[0].keys.record_name(RealmId(5)), None);
 }
