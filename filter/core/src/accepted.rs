@@ -41,8 +41,8 @@ struct Generation {
     bytes: usize,
 }
 
-/// A realm, and the version of its keys: what accepted a token.
-pub(crate) type Acceptor = (RealmId, u64);
+/// A realm, the version of its keys, and that of its logged out sessions: what accepted a token.
+pub(crate) type Acceptor = (RealmId, u64, u64);
 
 /// What is remembered of one token.
 #[derive(Debug)]

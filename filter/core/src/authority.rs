@@ -35,6 +35,13 @@ impl Host {
     }
 }
 
+/// The port of an authority that is one; `None` where it names none.
+pub(crate) fn port(authority: &[u8]) -> Option<u16> {
+    let authority = std::str::from_utf8(authority).ok()?;
+    let (_, port) = authority.rsplit_once(':')?;
+    port.parse().ok()
+}
+
 fn is_label(label: &str) -> bool {
     let letters = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
     !label.is_empty() && label.len() <= 63 && letters

@@ -4,6 +4,8 @@
 //! becomes once it is checked. Required fields are optional to the parser, so that one place (the
 //! compilation in `filter`) says that they are missing.
 
+mod login;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -12,6 +14,10 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use login::{
+    AttemptLimits, ClientAuthentication, CookieKey, Login, SecretSource, SessionLimits, SiteLogin,
+};
 
 /// The whole document.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -55,6 +61,8 @@ pub struct Realm {
     pub max_token_lifetime: Option<Span>,
     /// How the realm's keys are kept.
     pub keys: Keys,
+    /// How browsers sign in. Absent: bearer tokens only.
+    pub login: Option<Login>,
 }
 
 /// How a realm's keys are fetched and kept.
@@ -83,6 +91,10 @@ pub struct Site {
     pub realm: String,
     /// How refusals are written. Default `problem`.
     pub error_format: ErrorFormat,
+    /// Whether browsers are sent to sign in. Default `none`; the others need the realm's `login`.
+    pub login: SiteLogin,
+    /// Origins beside the site's own that may send unsafe requests and WebSockets with a session.
+    pub allowed_origins: Vec<String>,
     /// First match wins; no match is refused. Required.
     pub rules: Vec<Rule>,
 }

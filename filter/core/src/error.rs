@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::call::CallError;
+
 /// A configuration that is refused, with the place and the mend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -184,6 +186,197 @@ impl KeyError {
             Self::Discovery => "discovery",
             Self::Issuer => "issuer",
             Self::KeySet => "key_set",
+        }
+    }
+}
+
+impl From<CallError> for KeyError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Unreachable => Self::Unreachable,
+            CallError::TooLarge => Self::TooLarge,
+        }
+    }
+}
+
+/// A login that does not come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoginError {
+    /// Over plain HTTP.
+    #[error("not over HTTPS")]
+    Insecure,
+    /// The callback belongs to no running login of this browser.
+    #[error("no running login of this browser")]
+    State,
+    /// The user cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// Keycloak says that it failed.
+    #[error("refused by Keycloak")]
+    Refused,
+    /// The callback names another issuer, or none where one is announced (RFC 9207).
+    #[error("callback of another issuer")]
+    Issuer,
+    /// The callback has neither a code nor an error.
+    #[error("no code")]
+    Code,
+    /// The code is worth nothing.
+    #[error("code refused")]
+    CodeRefused,
+    /// The token endpoint's answer is none.
+    #[error("unusable answer of the token endpoint")]
+    Tokens,
+    /// The ID token is not accepted.
+    #[error("ID token: {0}")]
+    IdToken(IdTokenError),
+    /// The access token is not accepted.
+    #[error("access token: {0}")]
+    AccessToken(TokenError),
+    /// The session does not fit into the cookies that a browser keeps.
+    #[error("session too large")]
+    TooLarge,
+    /// Logins are completed and bring no session that serves.
+    #[error("login loop")]
+    Loop,
+}
+
+impl LoginError {
+    /// The reason in logs and metrics.
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::Insecure => "login_insecure",
+            Self::State => "login_state",
+            Self::Cancelled => "login_cancelled",
+            Self::Refused => "login_refused",
+            Self::Issuer => "login_issuer",
+            Self::Code => "login_code",
+            Self::CodeRefused => "login_code_refused",
+            Self::Tokens => "login_tokens",
+            Self::IdToken(error) => error.slug(),
+            Self::AccessToken(_) => "login_access_token",
+            Self::TooLarge => "login_too_large",
+            Self::Loop => "login_loop",
+        }
+    }
+}
+
+/// An ID token that is not accepted (OpenID Connect Core section 3.1.3.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IdTokenError {
+    /// The token endpoint issued none.
+    #[error("absent")]
+    Absent,
+    /// Its form, algorithm, key or signature.
+    #[error("{0}")]
+    Jws(TokenError),
+    /// `typ`.
+    #[error("typ is not ID")]
+    Type,
+    /// `iss`.
+    #[error("wrong issuer")]
+    Issuer,
+    /// `aud`.
+    #[error("wrong audience")]
+    Audience,
+    /// `azp`.
+    #[error("wrong authorized party")]
+    AuthorizedParty,
+    /// `exp`.
+    #[error("expired")]
+    Expired,
+    /// `iat`.
+    #[error("bad iat")]
+    IssuedAt,
+    /// `nonce`.
+    #[error("wrong nonce")]
+    Nonce,
+    /// `sub`.
+    #[error("wrong subject")]
+    Subject,
+    /// `at_hash`.
+    #[error("wrong at_hash")]
+    AccessTokenHash,
+    /// `sid`.
+    #[error("wrong sid")]
+    Session,
+}
+
+impl IdTokenError {
+    /// The reason in logs and metrics.
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::Absent => "login_id_token_absent",
+            Self::Jws(TokenError::Signature) => "login_id_token_signature",
+            Self::Jws(TokenError::UnknownKey) => "login_id_token_kid",
+            Self::Jws(TokenError::Algorithm) => "login_id_token_alg",
+            Self::Jws(_) => "login_id_token_malformed",
+            Self::Type => "login_id_token_typ",
+            Self::Issuer => "login_id_token_iss",
+            Self::Audience => "login_id_token_aud",
+            Self::AuthorizedParty => "login_id_token_azp",
+            Self::Expired => "login_id_token_exp",
+            Self::IssuedAt => "login_id_token_iat",
+            Self::Nonce => "login_id_token_nonce",
+            Self::Subject => "login_id_token_sub",
+            Self::AccessTokenHash => "login_id_token_at_hash",
+            Self::Session => "login_id_token_sid",
+        }
+    }
+}
+
+/// A logout token that is not accepted (OpenID Connect Back-Channel Logout 1.0 section 2.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LogoutTokenError {
+    /// The request is no POST of a form with one logout token.
+    #[error("no logout token")]
+    Absent,
+    /// Its form, algorithm, key or signature.
+    #[error("{0}")]
+    Jws(TokenError),
+    /// `typ`, of the header or the payload.
+    #[error("typ is no logout token's")]
+    Type,
+    /// `iss`.
+    #[error("wrong issuer")]
+    Issuer,
+    /// `aud`.
+    #[error("wrong audience")]
+    Audience,
+    /// `iat` or `exp`.
+    #[error("not of this time")]
+    Time,
+    /// `events`.
+    #[error("no logout event")]
+    Events,
+    /// `nonce`, which it must not have.
+    #[error("nonce")]
+    Nonce,
+    /// `jti`.
+    #[error("no jti")]
+    Id,
+    /// Neither `sid` nor `sub`.
+    #[error("no session and no subject")]
+    Subject,
+    /// It was received before.
+    #[error("replayed")]
+    Replayed,
+}
+
+impl LogoutTokenError {
+    /// The reason in logs and metrics.
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::Absent => "logout_token_absent",
+            Self::Jws(_) => "logout_token_jws",
+            Self::Type => "logout_token_typ",
+            Self::Issuer => "logout_token_iss",
+            Self::Audience => "logout_token_aud",
+            Self::Time => "logout_token_time",
+            Self::Events => "logout_token_events",
+            Self::Nonce => "logout_token_nonce",
+            Self::Id => "logout_token_jti",
+            Self::Subject => "logout_token_sub",
+            Self::Replayed => "logout_token_replayed",
         }
     }
 }

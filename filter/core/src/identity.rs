@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use http::HeaderName;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::error::TokenError;
 use crate::jose::claims::{Claim, Claims};
@@ -68,6 +68,8 @@ pub(crate) enum Source {
 pub struct HeaderEdits {
     remove: Vec<String>,
     set: Vec<HeaderField>,
+    /// The client's `cookie` field without our cookies; `None`: it stays as it is.
+    cookie: Option<Vec<u8>>,
 }
 
 /// The name of a header field and its value; both are cheap to copy.
@@ -86,12 +88,20 @@ impl HeaderEdits {
     pub fn set(&self) -> &[HeaderField] {
         &self.set
     }
+
+    /// What replaces the `cookie` field: the client's own bytes, without our cookies.
+    pub fn cookie(&self) -> Option<&[u8]> {
+        self.cookie.as_deref()
+    }
 }
 
 impl HeaderEdits {
-    /// Takes the edits out of a request that is decided.
-    pub(crate) fn take(&mut self) -> Self {
-        Self { remove: std::mem::take(&mut self.remove), set: std::mem::take(&mut self.set) }
+    /// Lets the client's cookies go on without ours; an empty field does not go on at all.
+    pub(crate) fn keep_cookies(&mut self, kept: Option<Vec<u8>>) {
+        match kept {
+            Some(kept) if kept.is_empty() => self.remove.push("cookie".to_owned()),
+            kept => self.cookie = kept,
+        }
     }
 }
 
@@ -99,7 +109,7 @@ impl IdentityPolicy {
     /// Begins the edits: removes the client's identity headers in every spelling, and keeps the `Connection`
     /// field from having ours removed further on (RFC 9110 section 7.6.1).
     pub(crate) fn strip(&self, headers: &[Header]) -> HeaderEdits {
-        let mut edits = HeaderEdits { remove: Vec::new(), set: Vec::new() };
+        let mut edits = HeaderEdits { remove: Vec::new(), set: Vec::new(), cookie: None };
         for (name, _) in headers {
             if self.protects(name) && !edits.remove.contains(name) {
                 edits.remove.push(name.clone());
@@ -184,11 +194,8 @@ impl HeaderRule {
                 None => String::new(),
             },
             Source::Roles { realm, clients, rename } => {
-                let names = role_names(claims, *realm, clients);
-                let renamed = names.iter().map(|name| {
-                    rename.iter().find(|(from, _)| from == name).map_or(name.as_str(), |(_, to)| to.as_str())
-                });
-                self.list(renamed)?
+                let names = renamed_roles(claims, *realm, clients, rename);
+                self.list(names.iter().map(String::as_str))?
             }
             Source::HasRole { client, role } => {
                 let roles = client.as_ref().map_or_else(
@@ -206,6 +213,45 @@ impl HeaderRule {
         let items: Vec<String> = items.map(|item| encode(item, &self.separator)).collect::<Result<_, _>>()?;
         Ok(items.join(&self.separator))
     }
+}
+
+impl IdentityPolicy {
+    /// What a page of the site may know of its user: the realm, the name, and the roles as the first header that
+    /// lists roles shows them. No token.
+    pub(crate) fn describe(&self, token: &AccessToken, realm: &Realm) -> Map<String, Value> {
+        let claims = token.claims();
+        let text = |name: &str| match claims.string(name) {
+            Claim::Is(text) => Value::from(text),
+            Claim::Absent | Claim::Wrong => Value::Null,
+        };
+        let listed = self.headers.iter().find_map(|(_, rule)| match &rule.source {
+            Source::Roles { realm, clients, rename } => Some(renamed_roles(claims, *realm, clients, rename)),
+            _ => None,
+        });
+        let roles = listed.unwrap_or_else(|| role_names(claims, true, &[]));
+        Map::from_iter([
+            ("realm".to_owned(), Value::from(&*realm.name)),
+            ("user".to_owned(), text("preferred_username")),
+            ("subject".to_owned(), text("sub")),
+            ("roles".to_owned(), Value::from(roles)),
+        ])
+    }
+}
+
+/// The roles of a list, by the names that they bear there.
+fn renamed_roles(
+    claims: &Claims,
+    realm: bool,
+    clients: &[String],
+    rename: &[(String, String)],
+) -> Vec<String> {
+    let mut names = role_names(claims, realm, clients);
+    for name in &mut names {
+        if let Some((_, to)) = rename.iter().find(|(from, _)| from == name) {
+            name.clone_from(to);
+        }
+    }
+    names
 }
 
 /// Realm roles by their names, then each client's as `client:role`: a client role never looks like a realm

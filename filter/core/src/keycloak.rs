@@ -8,6 +8,12 @@ use crate::jose::claims::{Claim, Claims, strings};
 /// Payload `typ` of an access token; ID, refresh, offline, logout and `DPoP` tokens are signed with the
 /// same key under the same issuer and differ here.
 pub(crate) const ACCESS_TOKEN: &str = "Bearer";
+/// Payload `typ` of an ID token.
+pub(crate) const ID_TOKEN: &str = "ID";
+/// Payload `typ` of a logout token.
+pub(crate) const LOGOUT_TOKEN: &str = "Logout";
+/// The event of a logout token (OpenID Connect Back-Channel Logout 1.0 section 2.4).
+pub(crate) const LOGOUT_EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
 /// `realm_access.roles`, in the token's order.
 pub(crate) fn realm_roles(claims: &Claims) -> Claim<Vec<&str>> {

@@ -26,6 +26,10 @@ mod document;
 mod filter;
 mod realm;
 
+mod call;
+mod entropy;
+mod secret;
+
 mod authority;
 mod path;
 mod request;
@@ -34,7 +38,9 @@ mod pattern;
 mod rule;
 mod site;
 
+mod cookie;
 mod credential;
+mod fetch_metadata;
 mod legacy;
 
 mod jose;
@@ -47,6 +53,12 @@ mod token;
 mod accepted;
 mod authz;
 mod identity;
+
+mod oidc;
+mod renewal;
+mod revoked;
+mod seal;
+mod session;
 
 mod exchange;
 mod reply;
@@ -63,13 +75,18 @@ mod testing;
 
 pub use accepted::AcceptedTokens;
 pub use authz::Authorized;
-pub use error::{ConfigError, KeyError, RequestError, TokenError};
-pub use exchange::{Decision, Exchange, Ground, Input, Knowledge, Need, Permit, Refusal, Step};
+pub use call::{CallError, Form, HttpAnswer, HttpCall};
+pub use entropy::Entropy;
+pub use error::{
+    ConfigError, IdTokenError, KeyError, LoginError, LogoutTokenError, RequestError, TokenError,
+};
+pub use exchange::{Decision, Exchange, Ground, Input, Knowledge, Need, Notice, Permit, Refusal, Step};
 pub use filter::{Filter, Limits};
 pub use identity::{HeaderEdits, HeaderField};
 pub use jose::backend::verifier as verifier_in_vm;
-pub use keys::{KeyAnswer, KeyCall, KeyEvent, KeyStore};
+pub use keys::{KeyEvent, KeyStore};
 pub use realm::RealmId;
 pub use reply::{Denial, LocalReply};
 pub use request::Header;
+pub use revoked::Revoked;
 pub use time::{Env, Monotonic, UnixTime};

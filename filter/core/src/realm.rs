@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::jose::alg::Algorithm;
 use crate::jose::jwk::KeySet;
+use crate::oidc::Login;
 
 /// Position of a realm in the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,4 +32,6 @@ pub(crate) struct Realm {
     pub(crate) refetch_cooldown: Duration,
     pub(crate) fetch_timeout: Duration,
     pub(crate) bootstrap: Option<KeySet>,
+    /// How browsers sign in; `None`: bearer tokens only.
+    pub(crate) login: Option<Login>,
 }

@@ -10,7 +10,8 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::config::ErrorFormat;
-use crate::error::{RequestError, TokenError};
+use crate::error::{LoginError, LogoutTokenError, RequestError, TokenError};
+use crate::fetch_metadata::Errand;
 use crate::request::{Header, values};
 
 /// Why a request is refused.
@@ -56,6 +57,27 @@ pub enum Denial {
         /// The login may be as old as this.
         max_age: Option<Duration>,
     },
+    /// With a session, and from another site.
+    CrossSite,
+    /// The session has ended: unused, too old, or Keycloak renews it no more.
+    SessionEnded,
+    /// The session was logged out.
+    Revoked,
+    /// A login does not come to its end.
+    Login(LoginError),
+    /// A logout token is not accepted.
+    LogoutToken(LogoutTokenError),
+    /// One of the login's own paths, and not its method.
+    Method {
+        /// Its methods.
+        allow: &'static [&'static str],
+    },
+    /// Below the login's prefix, and nothing.
+    NoSuchPath,
+    /// Keycloak does not answer a call.
+    IdpUnreachable,
+    /// Keycloak's answer to a call is none.
+    IdpAnswer,
     /// The realm's keys cannot be had: nobody's fault but ours and Keycloak's.
     KeysUnavailable {
         /// When to try again.
@@ -78,14 +100,52 @@ pub struct LocalReply {
     pub body: String,
 }
 
+impl LocalReply {
+    /// A redirect that turns into a GET and is kept nowhere.
+    pub(crate) fn see_other(location: String) -> Self {
+        let headers = vec![("location", location), ("cache-control", "no-store".to_owned())];
+        Self { status: StatusCode::SEE_OTHER.as_u16(), headers, body: String::new() }
+    }
+
+    /// An answer without a body.
+    pub(crate) fn empty(status: u16) -> Self {
+        Self { status, headers: vec![("cache-control", "no-store".to_owned())], body: String::new() }
+    }
+
+    /// The page that asks whether to sign out, by a form to the same path.
+    pub(crate) fn logout_question(audience: &Audience) -> Self {
+        let body = page(StatusCode::OK, audience);
+        let headers = vec![("cache-control", "no-store".to_owned())];
+        Self { status: 200, headers, body }
+    }
+
+    /// A JSON document.
+    pub(crate) fn json(status: u16, body: &Value) -> Self {
+        let headers = vec![
+            ("cache-control", "no-store".to_owned()),
+            ("content-type", "application/json".to_owned()),
+            ("x-content-type-options", "nosniff".to_owned()),
+        ];
+        Self { status, headers, body: body.to_string() }
+    }
+
+    /// The same with these cookies.
+    pub(crate) fn with_cookies(mut self, cookies: Vec<String>) -> Self {
+        self.headers.extend(cookies.into_iter().map(|cookie| ("set-cookie", cookie)));
+        self
+    }
+}
+
 /// What an answer looks like, and to whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Audience {
     /// Realm of the site, for the challenge.
     pub(crate) realm: Option<String>,
     pub(crate) format: ErrorFormat,
-    /// A browser that shows the answer as a page.
-    pub(crate) navigation: bool,
+    /// What the request is for: a person reads pages.
+    pub(crate) errand: Errand,
+    /// Where the client may sign in.
+    pub(crate) login_url: Option<String>,
     /// Envoy's `x-request-id`.
     pub(crate) request_id: Option<String>,
 }
@@ -118,6 +178,15 @@ impl Denial {
             Self::MissingClaim => "missing_claim",
             Self::MissingIdentity => "missing_identity",
             Self::StepUp { .. } => "step_up",
+            Self::CrossSite => "cross_site",
+            Self::SessionEnded => "session_ended",
+            Self::Revoked => "session_revoked",
+            Self::Login(error) => error.slug(),
+            Self::LogoutToken(error) => error.slug(),
+            Self::Method { .. } => "method",
+            Self::NoSuchPath => "no_such_path",
+            Self::IdpUnreachable => "idp_unreachable",
+            Self::IdpAnswer => "idp_answer",
             Self::KeysUnavailable { .. } => "keys_unavailable",
             Self::TooManyWaiting => "too_many_waiting",
             Self::WaitedTooLong => "waited_too_long",
@@ -132,15 +201,16 @@ impl Denial {
     /// Status and error code of the challenge (RFC 6750 section 3.1, RFC 9470 section 3): the table.
     const fn answer(&self) -> (StatusCode, Challenge) {
         match self {
-            Self::BadRequest(_) | Self::AmbiguousCredential | Self::TokenOnLegacyRoute => {
-                (StatusCode::BAD_REQUEST, Challenge::Error("invalid_request"))
-            }
+            Self::BadRequest(_)
+            | Self::AmbiguousCredential
+            | Self::TokenOnLegacyRoute
+            | Self::LogoutToken(_) => (StatusCode::BAD_REQUEST, Challenge::Error("invalid_request")),
             Self::UnknownHost => (StatusCode::MISDIRECTED_REQUEST, Challenge::None),
-            Self::NoRule | Self::LegacyNetwork | Self::LegacyLogin => {
+            Self::NoRule | Self::LegacyNetwork | Self::LegacyLogin | Self::CrossSite => {
                 (StatusCode::FORBIDDEN, Challenge::None)
             }
             Self::NoCredential => (StatusCode::UNAUTHORIZED, Challenge::Bare),
-            Self::MalformedCredential | Self::Token(_) => {
+            Self::MalformedCredential | Self::Token(_) | Self::SessionEnded | Self::Revoked => {
                 (StatusCode::UNAUTHORIZED, Challenge::Error("invalid_token"))
             }
             Self::MissingRole
@@ -151,9 +221,29 @@ impl Denial {
             Self::StepUp { .. } => {
                 (StatusCode::UNAUTHORIZED, Challenge::Error("insufficient_user_authentication"))
             }
-            Self::KeysUnavailable { .. } | Self::TooManyWaiting | Self::WaitedTooLong => {
-                (StatusCode::SERVICE_UNAVAILABLE, Challenge::None)
-            }
+            Self::Login(
+                LoginError::Insecure
+                | LoginError::State
+                | LoginError::Cancelled
+                | LoginError::Refused
+                | LoginError::Issuer
+                | LoginError::Code
+                | LoginError::Loop,
+            ) => (StatusCode::BAD_REQUEST, Challenge::None),
+            Self::Login(
+                LoginError::CodeRefused
+                | LoginError::Tokens
+                | LoginError::IdToken(_)
+                | LoginError::AccessToken(_)
+                | LoginError::TooLarge,
+            )
+            | Self::IdpAnswer => (StatusCode::BAD_GATEWAY, Challenge::None),
+            Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, Challenge::None),
+            Self::NoSuchPath => (StatusCode::NOT_FOUND, Challenge::None),
+            Self::KeysUnavailable { .. }
+            | Self::TooManyWaiting
+            | Self::WaitedTooLong
+            | Self::IdpUnreachable => (StatusCode::SERVICE_UNAVAILABLE, Challenge::None),
         }
     }
 }
@@ -178,36 +268,11 @@ impl Audience {
         Self {
             realm: site.map(|(realm, _)| realm.to_owned()),
             format: site.map_or(ErrorFormat::Problem, |(_, format)| format),
-            navigation: is_navigation(headers),
+            errand: Errand::of(headers),
+            login_url: None,
             request_id,
         }
     }
-}
-
-/// Whether a browser asks for a page that a person will see, and not a frame of one: by Fetch Metadata, and
-/// from a browser that sends none, by `Accept`.
-fn is_navigation(headers: &[Header]) -> bool {
-    let is = |name: &str, expected: &[u8]| values(headers, name).next() == Some(expected);
-    let fetch_metadata = values(headers, "sec-fetch-mode").next().is_some();
-    let framed =
-        [&b"iframe"[..], b"frame", b"embed", b"object"].iter().any(|dest| is("sec-fetch-dest", dest));
-    let asked =
-        if fetch_metadata { is("sec-fetch-mode", b"navigate") && !framed } else { accepts_html(headers) };
-    is(":method", b"GET") && asked
-}
-
-/// Whether `Accept` names HTML and does not weigh it with zero (RFC 9110 section 12.5.1).
-fn accepts_html(headers: &[Header]) -> bool {
-    let ranges = values(headers, "accept")
-        .filter_map(|value| std::str::from_utf8(value).ok())
-        .flat_map(|value| value.split(','));
-    ranges.into_iter().any(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        let html = parts.next().is_some_and(|media| media.eq_ignore_ascii_case("text/html"));
-        let weight =
-            parts.find_map(|part| part.strip_prefix("q=")).and_then(|weight| weight.parse::<f32>().ok());
-        html && weight.unwrap_or(1.0) > 0.0
-    })
 }
 
 /// Writes the answer.
@@ -217,12 +282,15 @@ pub(crate) fn render(denial: &Denial, audience: &Audience) -> LocalReply {
     if let Some(challenge) = challenge_header(denial, challenge, audience) {
         headers.push(("www-authenticate", challenge));
     }
+    if let Denial::Method { allow } = denial {
+        headers.push(("allow", allow.join(", ")));
+    }
     if let Some(wait) = retry_after(denial) {
         headers.push(("retry-after", wait.as_millis().div_ceil(1000).max(1).to_string()));
     }
     let (status, content_type, body) = match audience.format {
         ErrorFormat::Portabilling => portabilling(denial, status, audience),
-        ErrorFormat::Problem if audience.navigation => {
+        ErrorFormat::Problem if audience.errand != Errand::Other => {
             (status, "text/html; charset=utf-8", page(status, audience))
         }
         ErrorFormat::Problem => (status, "application/problem+json", problem(status, challenge, audience)),
@@ -265,7 +333,7 @@ fn challenge_header(denial: &Denial, challenge: Challenge, audience: &Audience) 
 const fn retry_after(denial: &Denial) -> Option<Duration> {
     match denial {
         Denial::KeysUnavailable { retry_after } => Some(*retry_after),
-        Denial::TooManyWaiting | Denial::WaitedTooLong => Some(RETRY_AFTER),
+        Denial::TooManyWaiting | Denial::WaitedTooLong | Denial::IdpUnreachable => Some(RETRY_AFTER),
         _ => None,
     }
 }
@@ -278,6 +346,9 @@ fn problem(status: StatusCode, challenge: Challenge, audience: &Audience) -> Str
     problem.insert("status".to_owned(), json!(status.as_u16()));
     if let Challenge::Error(error) = challenge {
         problem.insert("error".to_owned(), json!(error));
+    }
+    if let Some(login_url) = audience.login_url.as_ref().filter(|_| status == StatusCode::UNAUTHORIZED) {
+        problem.insert("login_url".to_owned(), json!(login_url));
     }
     if let Some(request_id) = &audience.request_id {
         problem.insert("request_id".to_owned(), json!(request_id));

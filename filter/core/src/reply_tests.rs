@@ -202,8 +202,8 @@ fn a_problem_says_no_more_than_the_challenge() {
 /// PortaBilling's clients go to their sign-in page on the one code, and only what is 401 elsewhere is it.
 #[test]
 fn portabilling_hears_of_401_in_its_own_words_and_of_the_rest_by_status() {
-    for navigation in [false, true] {
-        let audience = Audience { format: ErrorFormat::Portabilling, navigation, ..audience() };
+    for errand in [Errand::Other, Errand::Navigation] {
+        let audience = Audience { format: ErrorFormat::Portabilling, errand, ..audience() };
         for (denial, slug, status, error, wait) in table() {
             let reply = render(&denial, &audience);
             let body: Value = serde_json::from_str(&reply.body).unwrap();
@@ -234,7 +234,7 @@ fn portabilling_hears_of_401_in_its_own_words_and_of_the_rest_by_status() {
 
 #[test]
 fn a_navigation_gets_a_page_that_loads_nothing() {
-    let audience = Audience { navigation: true, ..audience() };
+    let audience = Audience { errand: Errand::Navigation, ..audience() };
     for (denial, slug, status, error, _) in table() {
         let reply = render(&denial, &audience);
         assert_eq!(reply.status, status, "{slug}");
@@ -279,7 +279,7 @@ fn a_request_id_is_escaped_wherever_it_is_written() {
     let portabilling = Audience { format: ErrorFormat::Portabilling, ..audience.clone() };
     let body: Value = serde_json::from_str(&render(&Denial::NoRule, &portabilling).body).unwrap();
     assert_eq!(body["faultstring"], format!("Forbidden (request {hostile})"));
-    let page = render(&Denial::NoRule, &Audience { navigation: true, ..audience }).body;
+    let page = render(&Denial::NoRule, &Audience { errand: Errand::Navigation, ..audience }).body;
     assert!(
         page.contains("&lt;/p&gt;&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;&#39;\\"),
         "{page}"
@@ -297,7 +297,7 @@ fn the_audience_is_of_the_site() {
 #[track_caller]
 fn check_navigation(fields: &[(&str, &str)], expect: bool) {
     let fields: Vec<(&str, &[u8])> = fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-    assert_eq!(Audience::of(&headers(&fields), None).navigation, expect, "{fields:?}");
+    assert_eq!(Audience::of(&headers(&fields), None).errand == Errand::Navigation, expect, "{fields:?}");
 }
 
 #[test]

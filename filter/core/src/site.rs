@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::authority::Host;
-use crate::config::ErrorFormat;
+use crate::config::{ErrorFormat, SiteLogin};
 use crate::realm::Realm;
 use crate::rule::RuleSet;
 
@@ -13,6 +13,9 @@ use crate::rule::RuleSet;
 pub(crate) struct Site {
     pub(crate) realm: Arc<Realm>,
     pub(crate) error_format: ErrorFormat,
+    pub(crate) login: SiteLogin,
+    /// Canonical origins beside the site's own that may act with a session.
+    pub(crate) allowed_origins: Vec<String>,
     pub(crate) rules: RuleSet,
 }
 

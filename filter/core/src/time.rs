@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Seconds since 1970-01-01T00:00:00Z (`NumericDate`, RFC 7519 section 2): what tokens are judged by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct UnixTime(pub u64);
 
 /// Milliseconds of a clock that never jumps, common to all workers of one Envoy process: what cached

@@ -10,8 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use libfuzzer_sys::fuzz_target;
 use p256::ecdsa::{Signature, SigningKey, signature::Signer as _};
 use portcullis_core::{
-    AcceptedTokens, Decision, Env, Exchange, Filter, Ground, Header, KeyStore, Knowledge, Monotonic, Step,
-    UnixTime, fuzzing,
+    AcceptedTokens, Decision, Entropy, Env, Exchange, Filter, Ground, Header, KeyStore, Knowledge, Monotonic,
+    Revoked, Step, UnixTime, fuzzing,
 };
 use serde_json::{Value, json};
 
@@ -65,13 +65,16 @@ fuzz_target!(|input: &[u8]| {
     let values = |name: &str| {
         head.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_slice()).collect::<Vec<_>>()
     };
-    let mut accepted = AcceptedTokens::new(filter);
-    let mut judge =
-        || Exchange::start(&mut Knowledge { filter, keys, accepted: &mut accepted, env: ENV }, &head, None);
+    let (mut accepted, mut revoked) = (AcceptedTokens::new(filter), Revoked::new(filter));
+    let mut judge = || {
+        let (accepted, revoked) = (&mut accepted, &mut revoked);
+        let entropy = &mut Entropy::seeded([7; 32]);
+        Exchange::start(&mut Knowledge { filter, keys, accepted, revoked, entropy, env: ENV }, &head, None)
+    };
     let step = judge();
     assert_eq!(format!("{step:?}"), format!("{:?}", judge()), "a remembered token is judged as at first");
     match step {
-        Step::Done(Decision::Forward { request, permit }) => {
+        Step::Done(Decision::Forward { request, permit, .. }) => {
             let kept = head.iter().filter(|(name, _)| !request.removed().contains(name));
             let kept = kept.filter(|(name, _)| request.set().iter().all(|(set, _)| **set != **name));
             assert!(kept.into_iter().all(|(name, _)| !filter.strips(name)));

@@ -1,11 +1,13 @@
 //! Calls to the host, each in a form that cannot trap: bytes instead of Strings, errors instead of panics,
 //! and only in phases in which the host takes them.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, UNIX_EPOCH};
 
 use portcullis_core::{
-    Decision, Env, Header, HeaderEdits, KeyAnswer, KeyCall, KeyError, LocalReply, Monotonic, UnixTime,
+    CallError, Decision, Env, Header, HeaderEdits, HttpAnswer, HttpCall, LocalReply, Monotonic, UnixTime,
 };
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{Action, BufferType, MapType};
@@ -36,6 +38,18 @@ pub(crate) fn seed() -> u64 {
     // Without randomness two workers may share a lease: one fetch too many, and nothing worse.
     let _ = getrandom::getrandom(&mut bytes);
     u64::from_ne_bytes(bytes)
+}
+
+/// What a worker's generator is seeded with; `None`: the host has no randomness.
+pub(crate) fn entropy() -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    getrandom::getrandom(&mut bytes).ok().map(|()| bytes)
+}
+
+/// The VM's environment variables, where secrets are kept.
+pub(crate) fn environment() -> HashMap<String, String> {
+    let text = |text: OsString| text.into_string().ok();
+    std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect()
 }
 
 /// Takes over the host's log level, so that nothing is formatted that would not be written.
@@ -78,7 +92,7 @@ pub(crate) fn perform(decision: &Decision, paused: bool) -> Action {
             }
             Action::Continue
         }
-        Decision::Reply { reply, .. } => {
+        Decision::Reply { reply, .. } | Decision::Answer { reply, .. } => {
             send(reply);
             Action::Pause
         }
@@ -103,11 +117,30 @@ fn edit_request(edits: &HeaderEdits) {
     for (name, value) in edits.set() {
         let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value.as_bytes()));
     }
+    if let Some(cookie) = edits.cookie() {
+        let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, "cookie", Some(cookie));
+    }
     // The route may have been chosen by a header that the client made up. Hosts without this function
     // choose it later anyway.
-    if !edits.removed().is_empty() || !edits.set().is_empty() {
+    if !edits.removed().is_empty() || !edits.set().is_empty() || edits.cookie().is_some() {
         let _ = hostcalls::call_foreign_function("clear_route_cache", None);
     }
+}
+
+/// The first bytes of the request's body, as far as it has come.
+pub(crate) fn request_body(size: usize) -> Vec<u8> {
+    if size == 0 {
+        return Vec::new();
+    }
+    hostcalls::get_buffer(BufferType::HttpRequestBody, 0, size).ok().flatten().unwrap_or_default()
+}
+
+/// Gives the response cookies of ours, which no cache may hand to anybody else.
+pub(crate) fn set_cookies(cookies: &[String]) {
+    for cookie in cookies {
+        let _ = hostcalls::add_map_value(MapType::HttpResponseHeaders, "set-cookie", cookie);
+    }
+    let _ = hostcalls::set_map_value(MapType::HttpResponseHeaders, "cache-control", Some("no-store"));
 }
 
 /// Makes another request's context the effective one; `false` where it is gone.
@@ -121,15 +154,21 @@ pub(crate) fn tick_after(period: Duration) {
 }
 
 /// Sends a call; the number is the one under which the answer comes.
-pub(crate) fn dispatch(call: &KeyCall) -> Result<u32, KeyError> {
-    let headers = vec![
-        (":method", "GET"),
+pub(crate) fn dispatch(call: &HttpCall) -> Result<u32, CallError> {
+    let method = if call.form.is_some() { "POST" } else { "GET" };
+    let mut headers = vec![
+        (":method", method),
         (":path", call.path.as_str()),
         (":authority", call.authority.as_str()),
         ("accept", "application/json"),
     ];
-    hostcalls::dispatch_http_call(&call.cluster, headers, None, Vec::new(), call.timeout)
-        .map_err(|_| KeyError::Unreachable)
+    if let Some(form) = &call.form {
+        headers.push(("content-type", "application/x-www-form-urlencoded"));
+        headers.extend(form.authorization().map(|value| ("authorization", value)));
+    }
+    let body = call.form.as_ref().map(|form| form.body().as_bytes());
+    hostcalls::dispatch_http_call(&call.cluster, headers, body, Vec::new(), call.timeout)
+        .map_err(|_| CallError::Unreachable)
 }
 
 /// Reads the answer to a call. A call that was reset has no headers at all.
@@ -137,29 +176,40 @@ pub(crate) fn answer(
     num_headers: usize,
     body_size: usize,
     max_body_bytes: usize,
-) -> Result<KeyAnswer, KeyError> {
+) -> Result<HttpAnswer, CallError> {
     if num_headers == 0 {
-        return Err(KeyError::Unreachable);
+        return Err(CallError::Unreachable);
     }
     let headers = hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default();
     let status = headers.iter().find(|(name, _)| name == ":status");
     let status = status
         .and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok())
-        .ok_or(KeyError::Unreachable)?;
+        .ok_or(CallError::Unreachable)?;
     if body_size > max_body_bytes {
-        return Err(KeyError::TooLarge);
+        return Err(CallError::TooLarge);
     }
     let body = match body_size {
         0 => None,
         size => hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size)
-            .map_err(|_| KeyError::Unreachable)?,
+            .map_err(|_| CallError::Unreachable)?,
     };
-    Ok(KeyAnswer { status, body: body.unwrap_or_default() })
+    Ok(HttpAnswer { status, body: body.unwrap_or_default() })
 }
 
 /// Bytes that the workers share.
 pub(crate) fn shared(name: &str) -> Option<Vec<u8>> {
     hostcalls::get_shared_data(name).ok()?.0
+}
+
+/// The same with the version that a swap must name.
+pub(crate) fn shared_version(name: &str) -> (Option<Vec<u8>>, Option<u32>) {
+    hostcalls::get_shared_data(name).unwrap_or_default()
+}
+
+/// Swaps shared bytes, unless somebody has changed them since that version. Without a version there is nothing to
+/// swap: it would not be atomic.
+pub(crate) fn swap_version(name: &str, bytes: &[u8], version: Option<u32>) -> bool {
+    version.is_some() && hostcalls::set_shared_data(name, Some(bytes), version).is_ok()
 }
 
 /// Puts bytes where none are. Not atomic, so it is done while the configuration loads, which happens on the

@@ -21,7 +21,7 @@ pub(crate) struct Metrics {
 }
 
 /// Why a request may pass, as a metric's name says it.
-const GROUNDS: [&str; 3] = ["public", "legacy", "token"];
+const GROUNDS: [&str; 4] = ["public", "legacy", "token", "session"];
 
 impl Metrics {
     /// Counts a decision by realm and ground or reason.
@@ -32,6 +32,7 @@ impl Metrics {
                 let realm = refusal.realm.as_deref().unwrap_or(NO_SITE);
                 self.count(realm, &format!("denied.{}", refusal.denial.slug()));
             }
+            Decision::Answer { notice, .. } => self.count(&notice.realm, notice.what),
         }
     }
 
@@ -40,6 +41,7 @@ impl Metrics {
             Ground::Public => 0,
             Ground::Legacy => 1,
             Ground::Token(_) => 2,
+            Ground::Session(_) => 3,
         };
         let known = self.allowed.get(&permit.realm).and_then(|ids| ids.get(ground).copied().flatten());
         let id = known.or_else(|| {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use portcullis_core::{Filter, KeyAnswer, KeyCall, KeyError, KeyEvent, KeyStore, Monotonic, RealmId};
+use portcullis_core::{CallError, Filter, HttpAnswer, HttpCall, KeyEvent, KeyStore, Monotonic, RealmId};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
@@ -20,7 +20,22 @@ use crate::worker::Worker;
 pub(crate) struct Root {
     worker: Option<Rc<RefCell<Worker>>>,
     /// Calls that are under way.
-    calls: HashMap<u32, (RealmId, KeyCall)>,
+    calls: HashMap<u32, Pending>,
+}
+
+/// A call that is under way.
+#[derive(Debug)]
+struct Pending {
+    whose: Whose,
+    max_body_bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Whose {
+    /// The key store's, for this realm.
+    Keys(RealmId),
+    /// A request's, by its context.
+    Request(u32),
 }
 
 impl Root {
@@ -32,29 +47,44 @@ impl Root {
         let mut changed = Vec::new();
         for realm in worker.keys.realms() {
             let Some(name) = worker.keys.record_name(realm).map(str::to_owned) else { continue };
-            if let Some(record) = host::shared(&name)
-                && worker.keys.observe(realm, &record, env.monotonic)
-            {
+            if worker.adopt(realm, env.monotonic) {
                 changed.push(realm);
             }
             if worker.keys.is_due(realm, env.monotonic)
                 && host::swap_shared(&name, |record| worker.keys.claim(realm, record, env.monotonic))
                 && let Some(call) = worker.keys.begin(realm, env.monotonic)
-                && self.call(&mut worker, realm, call, env.monotonic)
+                && self.call(&mut worker, realm, &call, env.monotonic)
             {
                 changed.push(realm);
             }
         }
+        worker.observe_revoked(env);
         worker.resume(&changed, env);
+        self.send(&mut worker);
         worker.show(env.monotonic);
         worker.schedule(env.monotonic);
     }
 
+    /// Sends what requests have to ask Keycloak.
+    fn send(&mut self, worker: &mut Worker) {
+        for (context, call) in worker.outbox() {
+            match host::dispatch(&call) {
+                Ok(token) => {
+                    let pending =
+                        Pending { whose: Whose::Request(context), max_body_bytes: call.max_body_bytes };
+                    self.calls.insert(token, pending);
+                }
+                Err(error) => worker.answered(context, Err(error)),
+            }
+        }
+    }
+
     /// Sends a call. `true`: it failed at once, and the fetch has ended.
-    fn call(&mut self, worker: &mut Worker, realm: RealmId, call: KeyCall, now: Monotonic) -> bool {
-        match host::dispatch(&call) {
+    fn call(&mut self, worker: &mut Worker, realm: RealmId, call: &HttpCall, now: Monotonic) -> bool {
+        match host::dispatch(call) {
             Ok(token) => {
-                self.calls.insert(token, (realm, call));
+                let pending = Pending { whose: Whose::Keys(realm), max_body_bytes: call.max_body_bytes };
+                self.calls.insert(token, pending);
                 false
             }
             Err(error) => self.answered(worker, realm, Err(error), now),
@@ -66,12 +96,12 @@ impl Root {
         &mut self,
         worker: &mut Worker,
         realm: RealmId,
-        answer: Result<KeyAnswer, KeyError>,
+        answer: Result<HttpAnswer, CallError>,
         now: Monotonic,
     ) -> bool {
         let event = worker.keys.answered(realm, answer, now);
         if let KeyEvent::Call(call) = event {
-            return self.call(worker, realm, call, now);
+            return self.call(worker, realm, &call, now);
         }
         if let Some(name) = worker.keys.record_name(realm) {
             host::swap_shared(name, |record| worker.keys.release(realm, record, now));
@@ -100,14 +130,22 @@ impl Context for Root {
         body_size: usize,
         _num_trailers: usize,
     ) {
-        let Some((realm, call)) = self.calls.remove(&token) else { return };
+        let Some(Pending { whose, max_body_bytes }) = self.calls.remove(&token) else { return };
         let Some(worker) = self.worker.clone() else { return };
         let Ok(mut worker) = worker.try_borrow_mut() else { return };
         let env = host::env();
-        let answer = host::answer(num_headers, body_size, call.max_body_bytes);
-        if self.answered(&mut worker, realm, answer, env.monotonic) {
-            worker.resume(&[realm], env);
-            worker.schedule(env.monotonic);
+        let answer = host::answer(num_headers, body_size, max_body_bytes);
+        match whose {
+            Whose::Keys(realm) => {
+                if self.answered(&mut worker, realm, answer, env.monotonic) {
+                    worker.resume(&[realm], env);
+                    worker.schedule(env.monotonic);
+                }
+            }
+            Whose::Request(context) => {
+                worker.answered(context, answer);
+                worker.schedule(env.monotonic);
+            }
         }
     }
 }
@@ -123,7 +161,7 @@ impl RootContext for Root {
         );
         Metrics::host_verifies(host_verifies);
         let document = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten();
-        let filter = match Filter::parse(&document.unwrap_or_default()) {
+        let filter = match Filter::parse_in(&document.unwrap_or_default(), &host::environment()) {
             Ok(filter) => filter,
             Err(error) => {
                 log::error!("configuration refused: {error}");
@@ -140,7 +178,15 @@ impl RootContext for Root {
                 keys.observe(realm, &record, env.monotonic);
             }
         }
-        let mut worker = Worker::new(filter, keys);
+        for (name, bytes) in filter.shared_seeds() {
+            host::seed_shared(&name, &bytes);
+        }
+        let Some(mut worker) = Worker::new(filter, keys) else {
+            log::error!(
+                "configuration refused: the host has no randomness, without which nobody can sign in"
+            );
+            return false;
+        };
         worker.schedule(env.monotonic);
         self.worker = Some(Rc::new(RefCell::new(worker)));
         true

@@ -32,25 +32,44 @@ impl Context for Stream {
 }
 
 impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
+    fn on_http_request_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
         match self.worker.try_borrow_mut() {
-            Ok(mut worker) => worker.judge(self.context),
+            Ok(mut worker) => worker.judge(self.context, end_of_stream),
             // Only if the host called back in the middle of another callback, which Envoy never does.
             Err(_) => host::fail(),
         }
     }
 
+    /// Only where the plugin sets `allow_on_headers_stop_iteration`; else the body waits with the head.
+    fn on_http_request_body(&mut self, body_size: usize, end_of_stream: bool) -> Action {
+        match self.worker.try_borrow_mut() {
+            Ok(mut worker) => worker.body(self.context, body_size, end_of_stream),
+            Err(_) => host::fail(),
+        }
+    }
+
     fn on_http_request_trailers(&mut self, _num_trailers: usize) -> Action {
-        match self.worker.try_borrow() {
-            Ok(worker) => {
+        match self.worker.try_borrow_mut() {
+            Ok(mut worker) => {
                 for (name, _) in host::request_trailers() {
                     if worker.filter.strips_trailer(&name) {
                         host::remove_request_trailer(&name);
                     }
                 }
-                Action::Continue
+                // Behind them there is no more body.
+                worker.body(self.context, usize::MAX, true)
             }
             Err(_) => host::fail(),
         }
+    }
+
+    fn on_http_response_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
+        if let Ok(mut worker) = self.worker.try_borrow_mut() {
+            let cookies = worker.set_cookies(self.context);
+            if !cookies.is_empty() {
+                host::set_cookies(&cookies);
+            }
+        }
+        Action::Continue
     }
 }

@@ -9,7 +9,8 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
 use portcullis_core::{
-    AcceptedTokens, Decision, Env, Exchange, Filter, Header, KeyStore, Knowledge, Monotonic, Step, UnixTime,
+    AcceptedTokens, Decision, Entropy, Env, Exchange, Filter, Header, KeyStore, Knowledge, Monotonic,
+    Revoked, Step, UnixTime,
 };
 use serde_json::{Value, json};
 
@@ -62,7 +63,18 @@ fn head(path: &str, token: Option<&str>) -> Vec<Header> {
 }
 
 fn judge(filter: &Filter, keys: &KeyStore, accepted: &mut AcceptedTokens, head: &[Header]) -> bool {
-    let step = Exchange::start(&mut Knowledge { filter, keys, accepted, env: ENV }, head, None);
+    let step = Exchange::start(
+        &mut Knowledge {
+            filter,
+            keys,
+            accepted,
+            revoked: &mut Revoked::new(filter),
+            entropy: &mut Entropy::seeded([7; 32]),
+            env: ENV,
+        },
+        head,
+        None,
+    );
     matches!(step, Step::Done(Decision::Forward { .. }))
 }
 

@@ -1,11 +1,12 @@
 //! The compiled configuration: everything that can be known before the first request, checked once.
 
 mod identity;
+mod login;
 mod read;
 mod realm;
 mod site;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::identity::IdentityPolicy;
 use crate::legacy::LegacyPolicy;
 use crate::realm::{Realm, RealmId};
 use crate::site::{HostPattern, SiteMap};
+use crate::{renewal, revoked};
 
 /// A configuration that was checked as a whole.
 #[derive(Debug)]
@@ -53,16 +55,24 @@ const MOST_REMEMBERED_TOKENS: usize = 1_000_000;
 const MOST_WAITING: usize = 100_000;
 
 impl Filter {
-    /// Parses and checks a configuration.
+    /// Parses and checks a configuration that names no environment variable.
+    ///
+    /// # Errors
+    /// As [`Self::parse_in`].
+    pub fn parse(document: &[u8]) -> Result<Self, ConfigError> {
+        Self::parse_in(document, &HashMap::new())
+    }
+
+    /// Parses and checks a configuration. Its secrets may stand in these environment variables.
     ///
     /// # Errors
     /// The first thing that is wrong, with its path in the document and the mend.
-    pub fn parse(document: &[u8]) -> Result<Self, ConfigError> {
+    pub fn parse_in(document: &[u8], environment: &HashMap<String, String>) -> Result<Self, ConfigError> {
         let document = document::read(document)?;
-        Self::compile(&read::read(&document)?)
+        Self::compile(&read::read(&document)?, environment)
     }
 
-    fn compile(config: &Config) -> Result<Self, ConfigError> {
+    fn compile(config: &Config, environment: &HashMap<String, String>) -> Result<Self, ConfigError> {
         let limits = Limits::compile(&config.limits)?;
         let place = Place::top().field("realms");
         place.not_empty(&config.realms, "at least one realm is needed")?;
@@ -71,7 +81,7 @@ impl Filter {
             .iter()
             .enumerate()
             .map(|(id, (name, realm))| {
-                realm::compile(RealmId(id), name, realm, &place.field(name)).map(Arc::new)
+                realm::compile(RealmId(id), name, realm, environment, &place.field(name)).map(Arc::new)
             })
             .collect::<Result<Vec<_>, _>>()?;
         let sites = site::compile(&config.sites, &realms, &Place::top().field("sites"))?;
@@ -88,6 +98,26 @@ impl Filter {
     /// Whether decisions depend on the client's address.
     pub const fn needs_source(&self) -> bool {
         self.legacy.networks.is_some()
+    }
+
+    /// Whether browsers sign in to any of the realms.
+    pub fn has_login(&self) -> bool {
+        self.realms.iter().any(|realm| realm.login.is_some())
+    }
+
+    /// Shared bytes that must be there before a worker swaps them: names and first values.
+    pub fn shared_seeds(&self) -> impl Iterator<Item = (String, Vec<u8>)> {
+        let realms = self.realms.iter().filter(|realm| realm.login.is_some());
+        realms.flat_map(|realm| {
+            let buckets = renewal::buckets(realm).map(|name| (name, renewal::empty_bucket()));
+            buckets.chain([(revoked::record_name(realm), revoked::empty_record())])
+        })
+    }
+
+    /// Names of the records of logged out sessions, by realm.
+    pub fn revoked_records(&self) -> impl Iterator<Item = (RealmId, String)> {
+        let realms = self.realms.iter().filter(|realm| realm.login.is_some());
+        realms.map(|realm| (realm.id, revoked::record_name(realm)))
     }
 
     /// Bounds.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::Uri;
 
+use super::login::{self, Environment};
 use super::{Place, span};
 use crate::authority::Host;
 use crate::config;
@@ -19,6 +20,7 @@ pub(super) fn compile(
     id: RealmId,
     name: &str,
     config: &config::Realm,
+    environment: &Environment,
     place: &Place,
 ) -> Result<Realm, ConfigError> {
     let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
@@ -65,8 +67,13 @@ pub(super) fn compile(
             place.field("keys").field("bootstrap").error(format_args!("{error} for the realm's algorithms"))
         })
     });
+    let login = config
+        .login
+        .as_ref()
+        .map(|login| login::compile(login, config.clients.as_deref(), environment, &place.field("login")));
     Ok(Realm {
         id,
+        login: login.transpose()?,
         name: name.into(),
         issuer: config.issuer.clone(),
         cluster: config.cluster.clone(),

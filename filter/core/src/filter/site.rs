@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use super::Place;
 use crate::authz::{NameSet, Requirement};
-use crate::config;
+use crate::config::{self, SiteLogin};
 use crate::error::ConfigError;
 use crate::keycloak::NO_AUTHENTICATION;
+use crate::oidc::origin::Origin;
 use crate::pattern::Pattern;
 use crate::realm::Realm;
 use crate::rule::{Access, DEFAULT_METHODS, Rule, RuleSet};
@@ -43,6 +44,10 @@ fn site(config: &config::Site, realms: &[Arc<Realm>], place: &Place) -> Result<S
     let realm = realms.iter().find(|realm| *realm.name == *config.realm).ok_or_else(|| {
         place.field("realm").error(format_args!("no realm has the name `{}`", config.realm))
     })?;
+    if config.login != SiteLogin::None && realm.login.is_none() {
+        return Err(place.field("login").error(format_args!("the realm `{}` has no login", config.realm)));
+    }
+    let allowed_origins = origins(&config.allowed_origins, &place.field("allowed_origins"))?;
     let place = place.field("rules");
     place.not_empty(&config.rules, "is required and must not be empty")?;
     let mut rules = RuleSet::default();
@@ -65,7 +70,23 @@ fn site(config: &config::Site, realms: &[Arc<Realm>], place: &Place) -> Result<S
             ))
         })?;
     }
-    Ok(Site { realm: Arc::clone(realm), error_format: config.error_format, rules })
+    Ok(Site {
+        realm: Arc::clone(realm),
+        error_format: config.error_format,
+        login: config.login,
+        allowed_origins,
+        rules,
+    })
+}
+
+/// Origins in the form in which a browser sends them (RFC 6454 section 6.2).
+fn origins(origins: &[String], place: &Place) -> Result<Vec<String>, ConfigError> {
+    let canonical = |(at, text): (usize, &String)| {
+        Origin::parse(text).map(|origin| origin.as_str().to_owned()).ok_or_else(|| {
+            place.item(at).error(format_args!("`{text}` is no origin such as https://portal.example.com"))
+        })
+    };
+    origins.iter().enumerate().map(canonical).collect()
 }
 
 fn rule(config: &config::Rule, place: &Place) -> Result<Rule, ConfigError> {

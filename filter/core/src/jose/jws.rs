@@ -65,6 +65,11 @@ impl<'t> Jws<'t> {
         Ok(Self { algorithm, kid, typ, signing_input, signature, payload })
     }
 
+    /// The header's `typ`, where it has one.
+    pub(crate) fn header_type(&self) -> Option<&str> {
+        self.typ.as_deref()
+    }
+
     /// Refuses a header `typ` that no access token bears: an ID, logout or proof token says so here.
     ///
     /// # Errors

@@ -10,8 +10,8 @@
 //! `observe` the record; where `is_due`, `claim` it; `begin`, and `answered` until the fetch has ended;
 //! `release` the record.
 
-mod discovery;
 mod missing;
+mod provider;
 mod random;
 mod record;
 
@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::call::{CallError, HttpAnswer, HttpCall};
 use crate::error::KeyError;
 use crate::filter::Filter;
 use crate::jose::jwk::KeySet;
@@ -27,6 +28,7 @@ use crate::realm::{Realm, RealmId};
 use crate::time::Monotonic;
 
 use missing::Missing;
+pub(crate) use provider::Provider;
 use random::Random;
 use record::{Published, Record, record_name};
 
@@ -47,35 +49,11 @@ pub struct KeyStore {
     realms: Vec<RealmKeys>,
 }
 
-/// A GET that the adapter shall send through a cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyCall {
-    /// Envoy cluster.
-    pub cluster: String,
-    /// `:authority`.
-    pub authority: String,
-    /// `:path`.
-    pub path: String,
-    /// Deadline.
-    pub timeout: Duration,
-    /// The longest body that is read.
-    pub max_body_bytes: usize,
-}
-
-/// What a call brought: status and body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyAnswer {
-    /// HTTP status; Envoy says 503 and 504 where nobody answered.
-    pub status: u16,
-    /// Body.
-    pub body: Vec<u8>,
-}
-
 /// What an answer led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyEvent {
     /// The next call of the same fetch.
-    Call(KeyCall),
+    Call(HttpCall),
     /// The fetch brought keys.
     Fetched {
         /// Keys that can verify.
@@ -102,6 +80,15 @@ pub(crate) enum Lookup<'k> {
     Unavailable { retry_after: Duration },
 }
 
+/// Why a realm's endpoints are not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// A fetch is under way, or about to begin.
+    Wait,
+    /// Keycloak cannot be reached at this time.
+    Unavailable { retry_after: Duration },
+}
+
 #[derive(Debug)]
 struct RealmKeys {
     realm: Arc<Realm>,
@@ -114,8 +101,8 @@ struct RealmKeys {
     held: Option<Held>,
     /// Counts the changes of the keys; a fetch that brings the same ones is none.
     version: u64,
-    /// Configured or learnt.
-    jwks_path: Option<String>,
+    /// Learnt by discovery, or known without.
+    provider: Option<Provider>,
     fetch: Option<Fetch>,
     /// When the call under way was sent: what it brings is as old as that.
     asked_at: Monotonic,
@@ -185,7 +172,7 @@ impl KeyStore {
     }
 
     /// Begins the fetch that was claimed.
-    pub fn begin(&mut self, realm: RealmId, now: Monotonic) -> Option<KeyCall> {
+    pub fn begin(&mut self, realm: RealmId, now: Monotonic) -> Option<HttpCall> {
         self.realm_mut(realm).map(|realm| realm.begin(now))
     }
 
@@ -193,7 +180,7 @@ impl KeyStore {
     pub fn answered(
         &mut self,
         realm: RealmId,
-        answer: Result<KeyAnswer, KeyError>,
+        answer: Result<HttpAnswer, CallError>,
         now: Monotonic,
     ) -> KeyEvent {
         self.realm_mut(realm).map_or(KeyEvent::Stray, |realm| realm.answered(answer, now))
@@ -236,6 +223,14 @@ impl KeyStore {
         self.realm(realm).map_or(Lookup::Unknown, |realm| realm.find(kid, now))
     }
 
+    /// Where the realm's endpoints are.
+    ///
+    /// # Errors
+    /// They are not known yet.
+    pub(crate) fn provider(&self, realm: RealmId, now: Monotonic) -> Result<&Provider, Absent> {
+        self.realm(realm).map_or(Err(Absent::Wait), |realm| realm.provider(now))
+    }
+
     fn realm(&self, realm: RealmId) -> Option<&RealmKeys> {
         self.realms.get(realm.0)
     }
@@ -263,7 +258,7 @@ impl RealmKeys {
             seen: None,
             held,
             version: 0,
-            jwks_path: realm.jwks_path.clone(),
+            provider: realm.jwks_path.clone().map(|path| Provider::conventional(&realm.issuer, path)),
             fetch: None,
             asked_at: now,
             outcome: None,
@@ -289,7 +284,7 @@ impl RealmKeys {
         if usable.is_some() && self.missing.holds(kid, now) {
             return Lookup::Unknown;
         }
-        if self.fetch.is_some() || self.record.is_held(now) {
+        if self.is_busy(now) {
             return Lookup::Wait;
         }
         let cooldown = usable.and_then(|_| self.cooldown(now));
@@ -297,6 +292,19 @@ impl RealmKeys {
             None => Lookup::Wait,
             Some(_) if self.record.failures == 0 && self.refetch_brought_keys() => Lookup::Unknown,
             Some(retry_after) => Lookup::Unavailable { retry_after },
+        }
+    }
+
+    /// Whether somebody fetches at this moment.
+    fn is_busy(&self, now: Monotonic) -> bool {
+        self.fetch.is_some() || self.record.is_held(now)
+    }
+
+    fn provider(&self, now: Monotonic) -> Result<&Provider, Absent> {
+        match (&self.provider, self.record.backoff(now)) {
+            (Some(provider), _) => Ok(provider),
+            (None, Some(retry_after)) if !self.is_busy(now) => Err(Absent::Unavailable { retry_after }),
+            (None, _) => Err(Absent::Wait),
         }
     }
 
@@ -338,7 +346,7 @@ impl RealmKeys {
 
     fn adopt(&mut self, published: &Published, now: Monotonic) -> bool {
         let Ok(keys) = KeySet::parse(&published.jwks, &self.realm.algorithms) else { return false };
-        self.jwks_path = Some(published.jwks_path.clone());
+        self.provider = Some(published.provider.clone());
         self.take(keys, Monotonic(published.fetched_at), now);
         true
     }
@@ -378,13 +386,13 @@ impl RealmKeys {
         Some(record.encode())
     }
 
-    fn begin(&mut self, now: Monotonic) -> KeyCall {
+    fn begin(&mut self, now: Monotonic) -> HttpCall {
         if self.reason(now) == Some(Reason::UnknownKid) {
             self.record.refetched_at = Some(now.0);
         }
         // After a failure, whoever's it was, the path may have moved: discovery is asked again.
-        let learnt = self.jwks_path.as_ref().filter(|_| self.record.failures == 0);
-        let (fetch, path) = match self.realm.jwks_path.as_ref().or(learnt) {
+        let learnt = self.provider.as_ref().filter(|_| self.record.failures == 0);
+        let (fetch, path) = match self.realm.jwks_path.as_ref().or(learnt.map(|known| &known.jwks_path)) {
             Some(path) => (Fetch::JwkSet, path.clone()),
             None => (Fetch::Discovery, self.realm.discovery_path.clone()),
         };
@@ -393,31 +401,33 @@ impl RealmKeys {
         self.call(path)
     }
 
-    fn call(&self, path: String) -> KeyCall {
-        KeyCall {
+    fn call(&self, path: String) -> HttpCall {
+        HttpCall {
             cluster: self.realm.cluster.clone(),
             authority: self.realm.authority.clone(),
             path,
+            form: None,
             timeout: self.realm.fetch_timeout.min(LONGEST_CALL),
             max_body_bytes: self.max_body_bytes,
         }
     }
 
-    fn answered(&mut self, answer: Result<KeyAnswer, KeyError>, now: Monotonic) -> KeyEvent {
+    fn answered(&mut self, answer: Result<HttpAnswer, CallError>, now: Monotonic) -> KeyEvent {
         let Some(fetch) = self.fetch.take() else { return KeyEvent::Stray };
-        let body = answer.and_then(|answer| match answer {
-            KeyAnswer { body, .. } if body.len() > self.max_body_bytes => Err(KeyError::TooLarge),
-            KeyAnswer { status: 200, body } => Ok(body),
-            KeyAnswer { status: 500..=599, .. } => Err(KeyError::Unreachable),
-            KeyAnswer { .. } => Err(KeyError::Status),
+        let body = answer.map_err(KeyError::from).and_then(|answer| match answer {
+            HttpAnswer { body, .. } if body.len() > self.max_body_bytes => Err(KeyError::TooLarge),
+            HttpAnswer { status: 200, body } => Ok(body),
+            HttpAnswer { status: 500..=599, .. } => Err(KeyError::Unreachable),
+            HttpAnswer { .. } => Err(KeyError::Status),
         });
         let result = match (fetch, body) {
             (_, Err(error)) => Err(error),
-            (Fetch::Discovery, Ok(body)) => match discovery::jwks_path(&body, &self.realm.issuer) {
-                Ok(path) => {
+            (Fetch::Discovery, Ok(body)) => match Provider::parse(&body, &self.realm.issuer) {
+                Ok(provider) => {
                     self.fetch = Some(Fetch::JwkSet);
                     self.asked_at = now;
-                    self.jwks_path = Some(path.clone());
+                    let path = provider.jwks_path.clone();
+                    self.provider = Some(provider);
                     return KeyEvent::Call(self.call(path));
                 }
                 Err(error) => Err(error),
@@ -432,8 +442,8 @@ impl RealmKeys {
                 if self.held.as_ref().is_none_or(|held| held.bootstrap || held.fetched_at <= asked_at) {
                     self.take(keys, asked_at, now);
                 }
-                let jwks_path = self.jwks_path.clone().unwrap_or_default();
-                self.outcome = Some(Ok(Published { fetched_at: asked_at.0, jwks_path, jwks }));
+                let provider = self.provider.clone().unwrap_or_default();
+                self.outcome = Some(Ok(Published { fetched_at: asked_at.0, provider, jwks }));
                 self.record.succeed(now);
                 KeyEvent::Fetched { usable, dropped }
             }

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::provider::Provider;
 use crate::realm::Realm;
 use crate::time::{Monotonic, millis};
 
@@ -41,7 +42,7 @@ pub(super) struct Record {
 pub(super) struct Published {
     pub(super) fetched_at: u64,
     /// Learnt by discovery.
-    pub(super) jwks_path: String,
+    pub(super) provider: Provider,
     /// The JWK Set as Keycloak sent it.
     pub(super) jwks: String,
 }
@@ -115,7 +116,7 @@ pub(super) fn record_name(realm: &Realm, max_body_bytes: usize) -> String {
         digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         digest.update(part);
     }
-    format!("portcullis/1/keys/{}/{}", realm.name, URL_SAFE_NO_PAD.encode(digest.finalize()))
+    format!("portcullis/2/keys/{}/{}", realm.name, URL_SAFE_NO_PAD.encode(digest.finalize()))
 }
 
 const DIGEST_BYTES: usize = 32;
@@ -133,7 +134,7 @@ mod tests {
             refetched_at: Some(900),
             published: Some(Published {
                 fetched_at: 800,
-                jwks_path: "/certs".to_owned(),
+                provider: Provider { jwks_path: "/certs".to_owned(), ..Provider::default() },
                 jwks: "{}".to_owned(),
             }),
         }
@@ -166,7 +167,7 @@ mod tests {
             Record {
                 published: Some(Published {
                     fetched_at: 11_001,
-                    jwks_path: String::new(),
+                    provider: Provider::default(),
                     jwks: String::new(),
                 }),
                 ..record()

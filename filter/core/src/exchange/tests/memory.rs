@@ -4,7 +4,7 @@ use super::*;
 use crate::testing::test;
 
 fn remembered(gate: &Gate) -> usize {
-    gate.accepted.lock().unwrap().size().0
+    gate.memory.lock().unwrap().accepted.size().0
 }
 
 fn invoices(token: &str) -> Head {
@@ -142,7 +142,7 @@ fn the_memory_is_bounded_in_bytes_and_tokens() {
         let gate = Gate::with(&document);
         for n in 0..30 {
             gate.check(&invoices(&token(n)), "allowed invoices token");
-            let (tokens, bytes) = gate.accepted.lock().unwrap().size();
+            let (tokens, bytes) = gate.memory.lock().unwrap().accepted.size();
             let max_bytes = limits.get("max_remembered_bytes").and_then(Value::as_u64).unwrap_or(u64::MAX);
             assert!(tokens <= most && bytes as u64 <= max_bytes, "{limits}: {tokens} tokens, {bytes} bytes");
         }
@@ -153,7 +153,7 @@ fn the_memory_is_bounded_in_bytes_and_tokens() {
             gate.check(&kept, "allowed invoices token");
             gate.check(&invoices(&token(n)), "allowed invoices token");
         }
-        let found = gate.accepted.lock().unwrap().holds(&token(100));
+        let found = gate.memory.lock().unwrap().accepted.holds(&token(100));
         assert_eq!(found, most > 0, "{limits}");
     }
 }

@@ -6,15 +6,16 @@ mod requests;
 mod tokens;
 mod waits;
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
 use super::*;
-use crate::error::KeyError;
+use crate::error::TokenError;
 use crate::jose::alg::Algorithm;
-use crate::keys::{KeyAnswer, KeyEvent};
+use crate::keys::KeyEvent;
+use crate::reply::LocalReply;
 use crate::testing::{self, ADMINS, CUSTOMERS, Holder, Minter, NOW, admin_claims, jwk_set};
 use crate::time::{Monotonic, UnixTime};
 
@@ -49,11 +50,28 @@ fn document() -> Value {
     document
 }
 
+/// What changes with every request.
+struct Memory {
+    accepted: AcceptedTokens,
+    revoked: Revoked,
+    entropy: Entropy,
+}
+
+impl Memory {
+    fn new(filter: &Filter) -> Self {
+        Self {
+            accepted: AcceptedTokens::new(filter),
+            revoked: Revoked::new(filter),
+            entropy: Entropy::seeded([7; 32]),
+        }
+    }
+}
+
 /// One worker: configuration, keys and clocks.
 struct Gate {
     filter: Filter,
     keys: KeyStore,
-    accepted: Mutex<AcceptedTokens>,
+    memory: Mutex<Memory>,
     env: Env,
     /// The shared record of each realm.
     records: Vec<Vec<u8>>,
@@ -65,8 +83,8 @@ impl Gate {
         let filter = testing::compile(document);
         let keys = KeyStore::new(&filter, 1, START);
         let records = filter.realms().iter().map(|_| KeyStore::seed_record()).collect();
-        let accepted = Mutex::new(AcceptedTokens::new(&filter));
-        Self { filter, keys, accepted, env: Env { now: NOW, monotonic: START }, records }
+        let memory = Mutex::new(Memory::new(&filter));
+        Self { filter, keys, memory, env: Env { now: NOW, monotonic: START }, records }
     }
 
     /// A gate with the keys of both realms, fetched a minute ago.
@@ -93,7 +111,7 @@ impl Gate {
     }
 
     /// Fetches a realm's keys, if the store wants that: what came of it.
-    fn fetch(&mut self, realm: &str, keys: Result<&[Value], KeyError>) -> String {
+    fn fetch(&mut self, realm: &str, keys: Result<&[Value], CallError>) -> String {
         let (id, now) = (self.realm(realm), self.env.monotonic);
         self.keys.observe(id, &self.records[id.0], now);
         let claimed = self.keys.claim(id, &self.records[id.0], now).filter(|_| self.keys.is_due(id, now));
@@ -108,7 +126,7 @@ impl Gate {
                 } else {
                     jwk_set(keys)
                 };
-                KeyAnswer { status: 200, body: body.into_bytes() }
+                HttpAnswer { status: 200, body: body.into_bytes() }
             });
             event = self.keys.answered(id, answer, now);
         }
@@ -120,16 +138,17 @@ impl Gate {
         }
     }
 
-    fn knowledge<'k>(&'k self, accepted: &'k mut AcceptedTokens) -> Knowledge<'k> {
-        Knowledge { filter: &self.filter, keys: &self.keys, accepted, env: self.env }
+    fn knowledge<'k>(&'k self, memory: &'k mut Memory) -> Knowledge<'k> {
+        let Memory { accepted, revoked, entropy } = memory;
+        Knowledge { filter: &self.filter, keys: &self.keys, accepted, revoked, entropy, env: self.env }
     }
 
     fn resume(&self, exchange: Exchange, input: Input) -> Step {
-        exchange.resume(&mut self.knowledge(&mut self.accepted.lock().unwrap()), input)
+        exchange.resume(&mut self.knowledge(&mut self.memory.lock().unwrap()), input)
     }
 
     fn start(&self, head: &Head) -> Step {
-        Exchange::start(&mut self.knowledge(&mut self.accepted.lock().unwrap()), &head.0, head.1)
+        Exchange::start(&mut self.knowledge(&mut self.memory.lock().unwrap()), &head.0, head.1)
     }
 
     /// Judges a head and compares the outcome: `allowed RULE GROUND`, `STATUS SLUG`, `wait REALM KID`.
@@ -143,14 +162,18 @@ impl Gate {
     fn check_step(&self, head: &Head, step: &Step, expect: &str) {
         let outcome = match step {
             Step::Wait(_, Need::Keys(realm, kid)) => {
+                let kid = kid.as_deref().unwrap_or("any");
                 format!("wait {} {kid}", self.filter.realms()[realm.0].name)
             }
-            Step::Done(Decision::Forward { request, permit }) => {
+            Step::Wait(_, need) => format!("wait {need:?}"),
+            Step::Done(Decision::Answer { reply, notice }) => format!("{} {}", reply.status, notice.what),
+            Step::Done(Decision::Forward { request, permit, .. }) => {
                 self.check_forward(head, request, permit);
                 let ground = match permit.ground {
                     Ground::Public => "public",
                     Ground::Legacy => "legacy",
                     Ground::Token(_) => "token",
+                    Ground::Session(_) => "session",
                 };
                 format!("allowed {} {ground}", permit.rule)
             }
@@ -175,7 +198,9 @@ impl Gate {
         match permit.ground {
             Ground::Public => assert!(identity.is_empty() && !has_authorization, "{head}"),
             Ground::Legacy => assert!(identity.is_empty(), "{head}"),
-            Ground::Token(_) => assert!(!identity.is_empty() && !has_authorization, "{head}"),
+            Ground::Token(_) | Ground::Session(_) => {
+                assert!(!identity.is_empty() && !has_authorization, "{head}")
+            }
         }
     }
 }

@@ -205,7 +205,7 @@ proptest! {
                     let (host, path) = PLACES[place];
                     let head = get(host, path).bearer(&TOKENS[token]);
                     let remembering = format!("{:?}", gate.start(&head));
-                    let mut forgetful = AcceptedTokens::new(&gate.filter);
+                    let mut forgetful = Memory::new(&gate.filter);
                     let first = Exchange::start(&mut gate.knowledge(&mut forgetful), &head.0, None);
                     prop_assert_eq!(remembering, format!("{first:?}"));
                 }
@@ -228,7 +228,7 @@ proptest! {
         if with_token {
             head = head.bearer(&kids()[1].1.token());
         }
-        if let Step::Done(Decision::Forward { request, permit }) = GATE.start(&head) {
+        if let Step::Done(Decision::Forward { request, permit, .. }) = GATE.start(&head) {
             GATE.check_forward(&head, &request, &permit);
             prop_assert!(request.set().iter().all(|(_, value)| value.bytes().all(|byte| (b' '..=b'~').contains(&byte))));
             for (name, value) in upstream(&head, &request) {

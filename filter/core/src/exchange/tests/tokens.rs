@@ -8,7 +8,7 @@ fn a_good_token_goes_upstream_as_identity_headers() {
     let gate = Gate::warm();
     let head = get(SELFCARE, "/rest/Customer/get_list").bearer(&Minter::customers().token());
     gate.check(&head, "allowed rest token");
-    let Step::Done(Decision::Forward { request, permit }) = gate.start(&head) else { panic!("refused") };
+    let Step::Done(Decision::Forward { request, permit, .. }) = gate.start(&head) else { panic!("refused") };
     assert_eq!(&*permit.realm, "customers");
     let sent = upstream(&head, &request);
     let value = |name: &str| sent.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice());

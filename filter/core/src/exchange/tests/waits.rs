@@ -10,7 +10,9 @@ fn customer() -> Head {
 /// A request that waits for the customers' keys.
 #[track_caller]
 fn waiting(gate: &mut Gate) -> Exchange {
-    let Step::Wait(exchange, Need::Keys(realm, kid)) = gate.start(&customer()) else { panic!("decided") };
+    let Step::Wait(exchange, Need::Keys(realm, Some(kid))) = gate.start(&customer()) else {
+        panic!("decided")
+    };
     gate.keys.want(realm, &kid, gate.env.monotonic);
     exchange
 }
@@ -35,7 +37,7 @@ fn a_request_waits_for_a_key_that_was_just_published() {
     let mut gate = Gate::warm();
     let next = Minter::new(Holder::Other, Algorithm::Rs256, "customers-2");
     let head = get(SELFCARE, "/rest/x").bearer(&next.token());
-    let Step::Wait(exchange, Need::Keys(realm, kid)) = gate.start(&head) else { panic!("decided") };
+    let Step::Wait(exchange, Need::Keys(realm, Some(kid))) = gate.start(&head) else { panic!("decided") };
     assert_eq!(kid, "customers-2");
     gate.keys.want(realm, &kid, gate.env.monotonic);
     assert_eq!(gate.fetch("customers", Ok(&[Minter::customers().jwk(), next.jwk()])), "fetched 2");
@@ -48,7 +50,7 @@ fn a_key_that_the_fetch_did_not_bring_is_unknown() {
     let mut gate = Gate::warm();
     let forged = Minter::new(Holder::Other, Algorithm::Rs256, "customers-2");
     let head = get(SELFCARE, "/rest/x").bearer(&forged.token());
-    let Step::Wait(exchange, Need::Keys(realm, kid)) = gate.start(&head) else { panic!("decided") };
+    let Step::Wait(exchange, Need::Keys(realm, Some(kid))) = gate.start(&head) else { panic!("decided") };
     gate.keys.want(realm, &kid, gate.env.monotonic);
     assert_eq!(gate.fetch("customers", Ok(&[Minter::customers().jwk()])), "fetched 1");
     check_resumed(&gate, exchange, Input::KeysChanged, "401 token_unknown_kid");
@@ -61,9 +63,9 @@ fn a_fetch_that_failed_is_our_fault_and_not_the_clients() {
     for mut gate in [Gate::cold(&document()), Gate::warm()] {
         let new = Minter::new(Holder::Ours, Algorithm::Rs256, "customers-2");
         let head = get(SELFCARE, "/rest/x").bearer(&new.token());
-        let Step::Wait(exchange, Need::Keys(realm, kid)) = gate.start(&head) else { panic!("decided") };
+        let Step::Wait(exchange, Need::Keys(realm, Some(kid))) = gate.start(&head) else { panic!("decided") };
         gate.keys.want(realm, &kid, gate.env.monotonic);
-        assert_eq!(gate.fetch("customers", Err(KeyError::Unreachable)), "Failed(Unreachable)");
+        assert_eq!(gate.fetch("customers", Err(CallError::Unreachable)), "Failed(Unreachable)");
         check_resumed(&gate, exchange, Input::KeysChanged, "503 keys_unavailable");
         gate.check(&head, "503 keys_unavailable");
         // The other realm is not concerned.

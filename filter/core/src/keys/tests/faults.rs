@@ -40,7 +40,7 @@ fn every_worker_knows_of_the_back_off() {
 }
 
 /// Answers to the call for the JWK Set that bring no keys.
-fn bad_answers() -> Vec<(Result<KeyAnswer, KeyError>, KeyError)> {
+fn bad_answers() -> Vec<(Result<HttpAnswer, CallError>, KeyError)> {
     let good = jwks(&["k2"]).to_string();
     let without = |member: &str, value: Value| {
         let mut set = jwks(&["k2"]);
@@ -48,10 +48,10 @@ fn bad_answers() -> Vec<(Result<KeyAnswer, KeyError>, KeyError)> {
         set
     };
     let mut answers = vec![
-        (Err(KeyError::Unreachable), KeyError::Unreachable),
-        (Err(KeyError::TooLarge), KeyError::TooLarge),
+        (Err(CallError::Unreachable), KeyError::Unreachable),
+        (Err(CallError::TooLarge), KeyError::TooLarge),
         (answer(200, " ".repeat(262_145)), KeyError::TooLarge),
-        (Ok(KeyAnswer { status: 200, body: b"\xff\xfe".to_vec() }), KeyError::KeySet),
+        (Ok(HttpAnswer { status: 200, body: b"\xff\xfe".to_vec() }), KeyError::KeySet),
     ];
     for status in [500, 502, 503, 504, 599] {
         answers.push((answer(status, &good), KeyError::Unreachable));
@@ -129,7 +129,7 @@ fn a_discovery_document_that_is_wrong_brings_no_keys() {
         (answer(404, ""), KeyError::Status),
         (answer(302, ""), KeyError::Status),
         (answer(503, ""), KeyError::Unreachable),
-        (Err(KeyError::TooLarge), KeyError::TooLarge),
+        (Err(CallError::TooLarge), KeyError::TooLarge),
     ] {
         let mut envoy = Envoy::new(2);
         envoy.keycloak = Box::new(move |_| bad.clone());
@@ -218,8 +218,11 @@ fn a_damaged_record_does_not_take_keys_away() {
 #[test]
 fn a_record_whose_keys_cannot_be_used_is_fetched_over() {
     let mut envoy = Envoy::new(2);
-    let published =
-        Published { fetched_at: envoy.now.0, jwks_path: "/evil".to_owned(), jwks: "{}".to_owned() };
+    let published = Published {
+        fetched_at: envoy.now.0,
+        provider: Provider { jwks_path: "/evil".to_owned(), ..Provider::default() },
+        jwks: "{}".to_owned(),
+    };
     envoy.put(R, Record { published: Some(published), ..Record::default() }.encode());
     envoy.settle();
     envoy.pass(SECOND);

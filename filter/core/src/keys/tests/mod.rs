@@ -32,13 +32,13 @@ struct Envoy {
 struct Worker {
     keys: KeyStore,
     /// The call of each realm that is not answered yet.
-    pending: HashMap<usize, KeyCall>,
+    pending: HashMap<usize, HttpCall>,
     /// How often a worker would have resumed its waiting requests.
     news: usize,
 }
 
 /// Answers a path.
-type Keycloak = Box<dyn Fn(&str) -> Result<KeyAnswer, KeyError>>;
+type Keycloak = Box<dyn Fn(&str) -> Result<HttpAnswer, CallError>>;
 
 /// A look-up without the key.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,8 +65,8 @@ fn jwks(kids: &[&str]) -> Value {
     clippy::unnecessary_wraps,
     reason = "the tables of answers read better"
 )]
-fn answer(status: u16, body: impl ToString) -> Result<KeyAnswer, KeyError> {
-    Ok(KeyAnswer { status, body: body.to_string().into_bytes() })
+fn answer(status: u16, body: impl ToString) -> Result<HttpAnswer, CallError> {
+    Ok(HttpAnswer { status, body: body.to_string().into_bytes() })
 }
 
 /// A Keycloak that publishes these keys, where discovery says they are.
@@ -87,7 +87,7 @@ fn serving_at(certs: &'static str, kids: &[&str]) -> Keycloak {
 }
 
 fn down() -> Keycloak {
-    Box::new(|_| Err(KeyError::Unreachable))
+    Box::new(|_| Err(CallError::Unreachable))
 }
 
 /// A configuration with one realm, `r`, and these further fields of it.
@@ -157,7 +157,7 @@ impl Envoy {
         }
     }
 
-    fn send(&mut self, worker: usize, realm: RealmId, call: KeyCall) {
+    fn send(&mut self, worker: usize, realm: RealmId, call: HttpCall) {
         self.calls.push((self.now, call.path.clone()));
         let earlier = self.workers[worker].pending.insert(realm.0, call);
         assert_eq!(earlier, None, "two calls at a time");

@@ -29,7 +29,8 @@ fn a_call_says_all_that_the_adapter_needs() {
     let mut envoy =
         Envoy::with(&config(json!({"authority": "sso.internal:8080", "keys": {"fetch_timeout": "2s"}})), 1);
     envoy.round(0);
-    let expect = KeyCall {
+    let expect = HttpCall {
+        form: None,
         cluster: "keycloak".to_owned(),
         authority: "sso.internal:8080".to_owned(),
         path: DISCOVERY.to_owned(),
@@ -38,7 +39,7 @@ fn a_call_says_all_that_the_adapter_needs() {
     };
     assert_eq!(envoy.workers[0].pending[&0], expect);
     envoy.answered(0, R);
-    assert_eq!(envoy.workers[0].pending[&0], KeyCall { path: CERTS.to_owned(), ..expect });
+    assert_eq!(envoy.workers[0].pending[&0], HttpCall { path: CERTS.to_owned(), ..expect });
 }
 
 #[test]

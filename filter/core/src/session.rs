@@ -1,0 +1,157 @@
+//! A browser's session: the tokens of a login, sealed into cookies that only this host gets back.
+//!
+//! Nothing is kept on the server (ADR 0011). A session that does not fit into one cookie is cut into several; their
+//! number is part of what the seal is bound to, and they are one seal: pieces of two sessions never fit together.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cookie;
+use crate::entropy::Entropy;
+use crate::error::LoginError;
+use crate::oidc::attempt::Demand;
+use crate::oidc::browser::Browser;
+use crate::oidc::{Login, SessionSpan, binding};
+use crate::realm::Realm;
+use crate::time::UnixTime;
+
+const COOKIE: &str = "session-";
+/// Characters of a value: browsers keep 4096 bytes of name, value and attributes.
+const PIECE_BYTES: usize = 3_800;
+/// Pieces of one session: three tokens of 12 kB and what sealing adds.
+const MOST_PIECES: usize = 16;
+/// A use is noted when this part of the idle time has gone by since the last note.
+const NOTES: u32 = 10;
+
+/// The session of one browser at one host.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Session {
+    /// Ours, made at the login.
+    pub(crate) id: String,
+    /// How often its tokens were renewed.
+    pub(crate) generation: u32,
+    /// `sub` of the user who signed in.
+    pub(crate) subject: String,
+    /// Keycloak's session.
+    pub(crate) sid: Option<String>,
+    pub(crate) access_token: String,
+    /// `exp` of the access token.
+    pub(crate) expires: UnixTime,
+    pub(crate) refresh_token: Option<String>,
+    /// For the logout.
+    pub(crate) id_token: Option<String>,
+    pub(crate) started: UnixTime,
+    /// When it was last noted to be used.
+    pub(crate) seen: UnixTime,
+    pub(crate) renewed: Option<UnixTime>,
+    /// What the login that began it was asked for beyond an ordinary one.
+    pub(crate) demand: Option<Demand>,
+}
+
+impl Session {
+    /// Reads the session of a browser, if it has one that still lasts.
+    pub(crate) fn find((realm, login): (&Realm, &Login), browser: &Browser, now: UnixTime) -> Option<Self> {
+        let (pieces, sealed) = join(browser)?;
+        let plain = login.keys.open(binding(&purpose(pieces), &realm.name, browser.host()), &sealed)?;
+        let session: Self = serde_json::from_slice(&plain).ok()?;
+        session.lasts(login.session, now).then_some(session)
+    }
+
+    /// Takes the session back: every cookie of it that the browser brought.
+    pub(crate) fn delete(browser: &Browser) -> Vec<String> {
+        browser
+            .cookies
+            .beginning(COOKIE)
+            .map(|(name, _)| cookie::delete(&format!("{COOKIE}{name}")))
+            .collect()
+    }
+
+    /// The cookies that give it to the browser, and take back those of a longer one before it.
+    ///
+    /// # Errors
+    /// It does not fit into what browsers keep.
+    pub(crate) fn set_cookies(
+        &self,
+        (realm, login): (&Realm, &Login),
+        browser: &Browser,
+        entropy: &mut Entropy,
+    ) -> Result<Vec<String>, LoginError> {
+        // Strings and numbers always serialise.
+        let plain = serde_json::to_vec(self).unwrap_or_default();
+        // Sealing adds a nonce and a tag; base64 a third; the key's id is short.
+        let length = (plain.len() + 40).div_ceil(3) * 4 + 40;
+        let pieces = length.div_ceil(PIECE_BYTES);
+        if pieces > MOST_PIECES {
+            return Err(LoginError::TooLarge);
+        }
+        let purpose = purpose(pieces);
+        let sealed = login.keys.seal(binding(&purpose, &realm.name, browser.host()), &plain, entropy);
+        let mut rest = sealed.as_str();
+        let mut cookies = Vec::with_capacity(pieces);
+        for at in 0..pieces {
+            // The last piece takes what is left, nothing included.
+            let (piece, after) = rest.split_at_checked(PIECE_BYTES).unwrap_or((rest, ""));
+            let value = if at == 0 { format!("{pieces}.{piece}") } else { piece.to_owned() };
+            cookies.push(cookie::set(&format!("{COOKIE}{at}"), &value, None));
+            rest = after;
+        }
+        let stale = browser.cookies.beginning(COOKIE).filter(|(name, _)| {
+            name.parse::<usize>().map_or(true, |at| at >= pieces || *name != at.to_string())
+        });
+        cookies.extend(stale.map(|(name, _)| cookie::delete(&format!("{COOKIE}{name}"))));
+        Ok(cookies)
+    }
+
+    /// Whether neither limit has passed.
+    fn lasts(&self, span: SessionSpan, now: UnixTime) -> bool {
+        now < self.started.plus(span.absolute) && now < self.seen.plus(span.idle)
+    }
+
+    /// When it ends if nobody uses it any more.
+    pub(crate) fn ends(&self, span: SessionSpan) -> UnixTime {
+        self.started.plus(span.absolute).min(self.seen.plus(span.idle))
+    }
+
+    /// Notes that it is used; `true`: that is worth new cookies.
+    pub(crate) fn note_use(&mut self, span: SessionSpan, now: UnixTime) -> bool {
+        let due = self.seen.plus(span.idle / NOTES) <= now && self.seen < now;
+        if due {
+            self.seen = now;
+        }
+        due
+    }
+
+    /// What names this generation of it.
+    pub(crate) fn name(&self) -> String {
+        format!("{}.{}", self.id, self.generation)
+    }
+}
+
+/// The pieces of a session put together, and how many they are.
+fn join(browser: &Browser) -> Option<(usize, String)> {
+    let piece = |at: usize| browser.cookies.value(&format!("{COOKIE}{at}"));
+    let (pieces, first) = piece(0)?.split_once('.')?;
+    let pieces: usize = pieces.parse().ok().filter(|pieces| (1..=MOST_PIECES).contains(pieces))?;
+    let mut sealed = first.to_owned();
+    for at in 1..pieces {
+        sealed.push_str(piece(at)?);
+    }
+    Some((pieces, sealed))
+}
+
+/// What the pieces' seal is for: their number is part of it.
+fn purpose(pieces: usize) -> String {
+    format!("session/{pieces}")
+}
+
+impl fmt::Debug for Session {
+    /// Without a token: neither a log line nor a message shows one.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;
