@@ -6,7 +6,7 @@ use crate::error::{LogoutTokenError, TokenError};
 use crate::fetch_metadata::Errand;
 use crate::jose::jws::Jws;
 use crate::oidc::logout_token::{self, LogoutToken};
-use crate::oidc::origin;
+use crate::oidc::{loops, origin};
 use crate::reply::{Denial, LocalReply};
 use crate::request::{Header, Request, values};
 use crate::revoked;
@@ -86,7 +86,8 @@ pub(super) fn start(
         }
         _ => login.post_logout.clone(),
     };
-    let set_cookies = Session::delete(browser);
+    let mut set_cookies = Session::delete(browser);
+    set_cookies.extend(loops::ended(browser));
     let (sid, subject) = session.map(|session| (session.sid, session.subject)).unzip();
     let logout = Logout {
         sid: sid.flatten().unwrap_or_default(),

@@ -1,5 +1,6 @@
 //! Whole exchanges: a head goes in, and what becomes of it is compared in one line of text.
 
+mod login;
 mod memory;
 mod properties;
 mod requests;
@@ -122,7 +123,12 @@ impl Gate {
             let issuer = &self.filter.realms()[id.0].issuer;
             let answer = keys.map(|keys| {
                 let body = if call.path.contains("/.well-known/") {
-                    json!({"issuer": issuer, "jwks_uri": format!("{issuer}/certs")}).to_string()
+                    json!({"issuer": issuer, "jwks_uri": format!("{issuer}/certs"),
+                           "authorization_endpoint": format!("{issuer}/auth"),
+                           "token_endpoint": format!("{issuer}/token"),
+                           "end_session_endpoint": format!("{issuer}/logout"),
+                           "authorization_response_iss_parameter_supported": true})
+                    .to_string()
                 } else {
                     jwk_set(keys)
                 };
