@@ -5,6 +5,7 @@
 //! compilation in `filter`) says that they are missing.
 
 mod login;
+mod text;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +19,7 @@ use serde_json::Value;
 pub use login::{
     AttemptLimits, ClientAuthentication, CookieKey, Login, SecretSource, SessionLimits, SiteLogin,
 };
+pub use text::{Catalogue, Text};
 
 /// The whole document.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -33,6 +35,8 @@ pub struct Config {
     pub identity: Identity,
     /// Bounds on what one request or one answer may cost.
     pub limits: Limits,
+    /// What the pages say that a person sees.
+    pub text: Text,
 }
 
 /// One Keycloak realm.

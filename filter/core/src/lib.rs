@@ -4,7 +4,7 @@
 //! `filter` what it becomes; a request then passes `request`, `identity` (what the client says about itself
 //! is cut), `site`, `rule`, `credential`, `jose` and `keys` (is the token genuine), `token` (is it for us),
 //! `authz` (may its bearer do this) and `identity` again (what the upstream is told). `exchange` is that
-//! list as a state machine, and `reply` the table of refusals.
+//! list as a state machine, `reply` the table of refusals, and `page` and `text` what a person sees of them.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -61,7 +61,9 @@ mod seal;
 mod session;
 
 mod exchange;
+mod page;
 mod reply;
+mod text;
 
 mod error;
 mod time;

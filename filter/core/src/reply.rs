@@ -4,6 +4,7 @@
 //! and the metrics.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -12,7 +13,9 @@ use serde_json::{Map, Value, json};
 use crate::config::ErrorFormat;
 use crate::error::{LoginError, LogoutTokenError, RequestError, TokenError};
 use crate::fetch_metadata::Errand;
+use crate::page;
 use crate::request::{Header, values};
+use crate::text::{Page, Texts};
 
 /// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,19 +117,14 @@ impl LocalReply {
 
     /// The page that asks whether to sign out, by a form to the same path.
     pub(crate) fn logout_question(audience: &Audience) -> Self {
-        let body = page(StatusCode::OK, audience);
-        let headers = vec![("cache-control", "no-store".to_owned())];
+        let page::Document { headers, body } =
+            audience.page(Page::LogoutQuestion, audience.logout_url.as_deref());
         Self { status: 200, headers, body }
     }
 
     /// A JSON document.
     pub(crate) fn json(status: u16, body: &Value) -> Self {
-        let headers = vec![
-            ("cache-control", "no-store".to_owned()),
-            ("content-type", "application/json".to_owned()),
-            ("x-content-type-options", "nosniff".to_owned()),
-        ];
-        Self { status, headers, body: body.to_string() }
+        Self { status, headers: plain("application/json"), body: body.to_string() }
     }
 
     /// The same with these cookies.
@@ -146,6 +144,11 @@ pub(crate) struct Audience {
     pub(crate) errand: Errand,
     /// Where the client may sign in.
     pub(crate) login_url: Option<String>,
+    /// Where a browser may sign out.
+    pub(crate) logout_url: Option<String>,
+    /// `accept-language` of who reads a page.
+    pub(crate) languages: Option<Vec<u8>>,
+    pub(crate) texts: Arc<Texts>,
     /// Envoy's `x-request-id`.
     pub(crate) request_id: Option<String>,
 }
@@ -154,6 +157,8 @@ pub(crate) struct Audience {
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// An `x-request-id` beyond this is not repeated.
 const MAX_REQUEST_ID_BYTES: usize = 128;
+/// An `accept-language` beyond this is not read.
+const MAX_LANGUAGES_BYTES: usize = 1024;
 
 impl Denial {
     /// The reason in logs, metrics and fault codes.
@@ -260,7 +265,11 @@ enum Challenge {
 impl Audience {
     /// Reads to whom an answer to this request would go. `site` is the realm's name and the format of the
     /// site, where there is one.
-    pub(crate) fn of(headers: &[Header], site: Option<(&str, ErrorFormat)>) -> Self {
+    pub(crate) fn of(headers: &[Header], site: Option<(&str, ErrorFormat)>, texts: &Arc<Texts>) -> Self {
+        let errand = Errand::of(headers);
+        let languages = values(headers, "accept-language")
+            .next()
+            .filter(|languages| errand != Errand::Other && languages.len() <= MAX_LANGUAGES_BYTES);
         let request_id = values(headers, "x-request-id")
             .next()
             .filter(|id| id.len() <= MAX_REQUEST_ID_BYTES && id.iter().all(u8::is_ascii_graphic))
@@ -268,17 +277,38 @@ impl Audience {
         Self {
             realm: site.map(|(realm, _)| realm.to_owned()),
             format: site.map_or(ErrorFormat::Problem, |(_, format)| format),
-            errand: Errand::of(headers),
+            errand,
             login_url: None,
+            logout_url: None,
+            languages: languages.map(<[u8]>::to_vec),
+            texts: Arc::clone(texts),
             request_id,
         }
+    }
+
+    fn page(&self, page: Page, link: Option<&str>) -> page::Document {
+        let (languages, realm) = (self.languages.as_deref(), self.realm.as_deref());
+        page::render(page, link, &self.texts, languages, realm, self.request_id.as_deref())
     }
 }
 
 /// Writes the answer.
 pub(crate) fn render(denial: &Denial, audience: &Audience) -> LocalReply {
     let (status, challenge) = denial.answer();
-    let mut headers = vec![("cache-control", "no-store".to_owned())];
+    let (status, mut headers, body) = match audience.format {
+        ErrorFormat::Portabilling => {
+            let (status, body) = portabilling(denial, status, audience);
+            (status, plain("application/json"), body)
+        }
+        ErrorFormat::Problem if audience.errand != Errand::Other => {
+            let (page, link) = page_for(denial, audience);
+            let page::Document { headers, body } = audience.page(page, link);
+            (status, headers, body)
+        }
+        ErrorFormat::Problem => {
+            (status, plain("application/problem+json"), problem(status, challenge, audience))
+        }
+    };
     if let Some(challenge) = challenge_header(denial, challenge, audience) {
         headers.push(("www-authenticate", challenge));
     }
@@ -288,20 +318,17 @@ pub(crate) fn render(denial: &Denial, audience: &Audience) -> LocalReply {
     if let Some(wait) = retry_after(denial) {
         headers.push(("retry-after", wait.as_millis().div_ceil(1000).max(1).to_string()));
     }
-    let (status, content_type, body) = match audience.format {
-        ErrorFormat::Portabilling => portabilling(denial, status, audience),
-        ErrorFormat::Problem if audience.errand != Errand::Other => {
-            (status, "text/html; charset=utf-8", page(status, audience))
-        }
-        ErrorFormat::Problem => (status, "application/problem+json", problem(status, challenge, audience)),
-    };
-    headers.push(("content-type", content_type.to_owned()));
-    headers.push(("x-content-type-options", "nosniff".to_owned()));
-    if content_type.starts_with("text/html") {
-        let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
-        headers.push(("content-security-policy", policy.to_owned()));
-    }
     LocalReply { status: status.as_u16(), headers, body }
+}
+
+/// Header fields of an answer for a program.
+fn plain(content_type: &str) -> Vec<(&'static str, String)> {
+    let fields = [
+        ("cache-control", "no-store"),
+        ("content-type", content_type),
+        ("x-content-type-options", "nosniff"),
+    ];
+    fields.map(|(name, value)| (name, value.to_owned())).to_vec()
 }
 
 fn challenge_header(denial: &Denial, challenge: Challenge, audience: &Audience) -> Option<String> {
@@ -358,11 +385,7 @@ fn problem(status: StatusCode, challenge: Challenge, audience: &Audience) -> Str
 
 /// The fault that PortaBilling's clients know: they go to their sign-in page on the first of the two codes,
 /// which PortaBilling sends with status 500.
-fn portabilling(
-    denial: &Denial,
-    status: StatusCode,
-    audience: &Audience,
-) -> (StatusCode, &'static str, String) {
+fn portabilling(denial: &Denial, status: StatusCode, audience: &Audience) -> (StatusCode, String) {
     let (status, code) = if status == StatusCode::UNAUTHORIZED {
         (StatusCode::INTERNAL_SERVER_ERROR, "Server.Session.check_auth.auth_failed".to_owned())
     } else {
@@ -373,36 +396,33 @@ fn portabilling(
         (status, None) => status.canonical_reason().unwrap_or_default().to_owned(),
         (status, Some(id)) => format!("{} (request {id})", status.canonical_reason().unwrap_or_default()),
     };
-    (status, "application/json", json!({ "faultcode": code, "faultstring": text }).to_string())
+    (status, json!({ "faultcode": code, "faultstring": text }).to_string())
 }
 
-/// A page for a person; nothing of the request is repeated in it but Envoy's request id.
-fn page(status: StatusCode, audience: &Audience) -> String {
-    let explanation = match status {
-        StatusCode::UNAUTHORIZED => "You need to sign in to see this page.",
-        StatusCode::FORBIDDEN => "Your account does not have access to this page.",
-        StatusCode::SERVICE_UNAVAILABLE => "Sign-in is unavailable at the moment. Please try again shortly.",
-        StatusCode::MISDIRECTED_REQUEST => "This address is not served here.",
-        _ => "The request could not be understood.",
-    };
-    let id = audience.request_id.as_deref().map(escape).unwrap_or_default();
-    let reference = if id.is_empty() { id } else { format!("<p class=\"id\">Reference: {id}</p>") };
-    let title = status.canonical_reason().unwrap_or_default();
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{title}</title>\
-         <style>body{{font:1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:15vh auto;padding:0 1.5rem;\
-         color:#1d2330}}h1{{font-size:1.5rem}}.id{{color:#5d6675;font-size:.875rem}}</style></head>\
-         <body><main><h1>{title}</h1><p>{explanation}</p>{reference}</main></body></html>\n"
-    )
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&#39;")
+/// The page for a denial, and where its link leads.
+fn page_for<'a>(denial: &Denial, audience: &'a Audience) -> (Page, Option<&'a str>) {
+    let (login, logout) = (audience.login_url.as_deref(), audience.logout_url.as_deref());
+    match denial {
+        Denial::Login(LoginError::Insecure) => (Page::LoginInsecure, None),
+        Denial::Login(LoginError::State) => (Page::LoginStale, login),
+        Denial::Login(LoginError::Cancelled) => (Page::LoginCancelled, login),
+        Denial::Login(LoginError::Loop) => (Page::LoginLoop, login),
+        Denial::Login(_) | Denial::IdpAnswer => (Page::LoginFailed, login),
+        Denial::StepUp { .. } if login.is_some() => (Page::StepUpFailed, login),
+        Denial::UnknownHost | Denial::NoSuchPath => (Page::UnknownHost, None),
+        // No other account would do.
+        Denial::CrossSite => (Page::Forbidden, None),
+        denial => match denial.status() {
+            // The answer to a form: its tab must stay as it is.
+            StatusCode::UNAUTHORIZED if audience.errand == Errand::Form && login.is_some() => {
+                (Page::SessionEnded, login)
+            }
+            StatusCode::UNAUTHORIZED => (Page::SignIn, login),
+            StatusCode::FORBIDDEN => (Page::Forbidden, logout),
+            StatusCode::SERVICE_UNAVAILABLE => (Page::Unavailable, login),
+            _ => (Page::BadRequest, None),
+        },
+    }
 }
 
 #[cfg(test)]

@@ -242,9 +242,17 @@ fn a_navigation_gets_a_page_that_loads_nothing() {
         assert_eq!(header(&reply, "www-authenticate").is_some(), error.is_some(), "{slug}");
         let policy = header(&reply, "content-security-policy").unwrap();
         assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{slug}");
-        let title = StatusCode::from_u16(status).unwrap().canonical_reason().unwrap();
-        assert!(reply.body.starts_with("<!doctype html>") && reply.body.contains(title), "{slug}");
-        assert!(reply.body.contains(&format!("Reference: {ID}")), "{slug}");
+        assert_eq!(header(&reply, "cache-control"), Some("no-store"), "{slug}");
+        let title = match status {
+            400 => "Bad request",
+            401 => "Sign in",
+            403 => "No access",
+            421 => "Unknown address",
+            _ => "Temporarily unavailable",
+        };
+        let heading = format!("<h1>{title}</h1>");
+        assert!(reply.body.starts_with("<!doctype html>") && reply.body.contains(&heading), "{slug}");
+        assert!(reply.body.contains(&format!(">{ID}</code>")), "{slug}");
         for never in ["<script", "http:", "https:", "src=", "href=", "customers", slug] {
             assert!(!reply.body.contains(never), "{slug}: {never}");
         }
@@ -253,13 +261,62 @@ fn a_navigation_gets_a_page_that_loads_nothing() {
     assert!(!render(&Denial::NoRule, &audience).body.contains("Reference"));
 }
 
+#[test]
+fn a_page_leads_back_into_the_login_where_that_would_help() {
+    let (start, logout) = (Some("/sso/start?return=%2Fx"), Some("/sso/logout"));
+    let (navigation, form) = (Errand::Navigation, Errand::Form);
+    let login = |error| Denial::Login(error);
+    for (denial, errand, title, link) in [
+        (Denial::NoCredential, navigation, "Sign in", start),
+        (Denial::SessionEnded, navigation, "Sign in", start),
+        (Denial::NoCredential, form, "Your session has ended", start),
+        (Denial::SessionEnded, form, "Your session has ended", start),
+        (Denial::Revoked, form, "Your session has ended", start),
+        (step_up(&["2"], None), navigation, "Stronger sign-in needed", start),
+        (step_up(&["2"], None), form, "Stronger sign-in needed", start),
+        (Denial::MissingRole, navigation, "No access", logout),
+        (Denial::CrossSite, form, "No access", None),
+        (Denial::UnknownHost, navigation, "Unknown address", None),
+        (Denial::NoSuchPath, navigation, "Unknown address", None),
+        (Denial::Method { allow: &["GET"] }, form, "Bad request", None),
+        (Denial::IdpUnreachable, navigation, "Temporarily unavailable", start),
+        (Denial::IdpAnswer, navigation, "Sign-in failed", start),
+        (login(LoginError::CodeRefused), navigation, "Sign-in failed", start),
+        (login(LoginError::State), navigation, "Sign-in no longer valid", start),
+        (login(LoginError::Cancelled), navigation, "Not signed in", start),
+        (login(LoginError::Loop), navigation, "Sign-in does not last", start),
+        (login(LoginError::Insecure), navigation, "Secure connection needed", None),
+    ] {
+        let [login_url, logout_url] = [start, logout].map(|url| url.map(str::to_owned));
+        let with_login = Audience { errand, login_url, logout_url, ..audience() };
+        let body = render(&denial, &with_login).body;
+        assert!(body.contains(&format!("<h1>{title}</h1>")), "{denial:?}: {body}");
+        let expect = link.map(|link| format!("<a href=\"{link}\""));
+        assert_eq!(body.contains("href="), link.is_some(), "{denial:?}: {body}");
+        assert!(expect.is_none_or(|link| body.contains(&link)), "{denial:?}: {body}");
+        let without = render(&denial, &Audience { errand, ..audience() }).body;
+        assert!(!without.contains("href="), "{denial:?}: {without}");
+    }
+    let no_login = Audience { errand: form, ..audience() };
+    assert!(render(&Denial::NoCredential, &no_login).body.contains("<h1>Sign in</h1>"));
+}
+
+#[test]
+fn whether_to_sign_out_is_asked_by_a_form() {
+    let logout_url = Some("/sso/logout".to_owned());
+    let reply = LocalReply::logout_question(&Audience { logout_url, ..audience() });
+    assert_eq!((reply.status, header(&reply, "content-type")), (200, Some("text/html; charset=utf-8")));
+    assert!(reply.body.contains("<form method=\"post\" action=\"/sso/logout\">"), "{}", reply.body);
+}
+
 fn headers(fields: &[(&str, &[u8])]) -> Vec<Header> {
     fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect()
 }
 
 #[test]
 fn a_request_id_is_repeated_only_if_it_is_short_and_printable() {
-    let id = |value: &[u8]| Audience::of(&headers(&[("x-request-id", value)]), None).request_id;
+    let id =
+        |value: &[u8]| Audience::of(&headers(&[("x-request-id", value)]), None, &Arc::default()).request_id;
     let (most, more) = ("a".repeat(128), "a".repeat(129));
     for good in [ID, "a", "<script>alert(1)</script>", "\"'&", &most] {
         assert_eq!(id(good.as_bytes()).as_deref(), Some(good));
@@ -267,7 +324,7 @@ fn a_request_id_is_repeated_only_if_it_is_short_and_printable() {
     for bad in [&b"a b"[..], b"a\nb", b"a\0", b"\xff", "\u{fc}".as_bytes(), b"a\x7f", more.as_bytes()] {
         assert_eq!(id(bad), None, "{bad:?}");
     }
-    assert_eq!(Audience::of(&[], None).request_id, None);
+    assert_eq!(Audience::of(&[], None, &Arc::default()).request_id, None);
 }
 
 #[test]
@@ -289,15 +346,30 @@ fn a_request_id_is_escaped_wherever_it_is_written() {
 
 #[test]
 fn the_audience_is_of_the_site() {
-    let audience = Audience::of(&[], Some(("customers", ErrorFormat::Portabilling)));
+    let audience = Audience::of(&[], Some(("customers", ErrorFormat::Portabilling)), &Arc::default());
     assert_eq!((audience.realm.as_deref(), audience.format), (Some("customers"), ErrorFormat::Portabilling));
-    assert_eq!(Audience::of(&[], None), Audience::default());
+    assert_eq!(Audience::of(&[], None, &Arc::default()), Audience::default());
+}
+
+#[test]
+fn the_language_is_read_of_a_navigation_only() {
+    let languages =
+        |fields: &[(&str, &[u8])]| Audience::of(&headers(fields), None, &Arc::default()).languages;
+    let page = (":method", &b"GET"[..]);
+    let navigation = [page, ("sec-fetch-mode", b"navigate"), ("accept-language", b"uk, en;q=0.5")];
+    assert_eq!(languages(&navigation).as_deref(), Some(&b"uk, en;q=0.5"[..]));
+    assert_eq!(languages(&navigation[..2]), None);
+    assert_eq!(languages(&[page, ("sec-fetch-mode", b"cors"), navigation[2]]), None);
+    let (most, more) = ([b'a'; 1024], [b'a'; 1025]);
+    assert!(languages(&[page, navigation[1], ("accept-language", &most)]).is_some());
+    assert_eq!(languages(&[page, navigation[1], ("accept-language", &more)]), None);
 }
 
 #[track_caller]
 fn check_navigation(fields: &[(&str, &str)], expect: bool) {
     let fields: Vec<(&str, &[u8])> = fields.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-    assert_eq!(Audience::of(&headers(&fields), None).errand == Errand::Navigation, expect, "{fields:?}");
+    let errand = Audience::of(&headers(&fields), None, &Arc::default()).errand;
+    assert_eq!(errand == Errand::Navigation, expect, "{fields:?}");
 }
 
 #[test]

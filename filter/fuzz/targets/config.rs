@@ -19,8 +19,11 @@ fuzz_target!(|document: &[u8]| {
     }
     let env = Env { now: UnixTime(1_794_315_200), monotonic: Monotonic(1) };
     let keys = KeyStore::new(&filter, 1, env.monotonic);
-    let head = [(":method", "GET"), (":authority", "selfcare.csp.com"), (":path", "/rest/x")]
-        .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+    let request = [(":method", "GET"), (":authority", "selfcare.csp.com"), (":path", "/rest/x")];
+    let navigation = [("sec-fetch-mode", "navigate"), ("accept-language", "uk, ar;q=0.5")];
+    let head = [request.as_slice(), &navigation].concat();
+    let head: Vec<_> =
+        head.into_iter().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect();
     let mut accepted = AcceptedTokens::new(&filter);
     Exchange::start(
         &mut Knowledge { filter: &filter, keys: &keys, accepted: &mut accepted, env },

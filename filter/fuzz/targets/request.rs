@@ -26,6 +26,8 @@ static GATE: LazyLock<(Filter, KeyStore)> = LazyLock::new(|| {
     document["realms"]["customers"]["keys"]["bootstrap"] = json!({"keys": [jwk]});
     document["legacy"] = json!({"logins": {"selfcare.csp.com": ["ZZZPortaOne"]}});
     let login = json!({"name": "login", "path": {"template": "/rest/Session/{m}"}, "access": "legacy"});
+    document["text"] =
+        json!({"names": {"customers": "<&\">"}, "languages": {"uk": {"sign_in.title": "Вхід"}}});
     document["sites"][0]["rules"].as_array_mut().unwrap().insert(0, login);
     let filter = Filter::parse(document.to_string().as_bytes()).unwrap();
     let keys = KeyStore::new(&filter, 1, ENV.monotonic);
@@ -96,6 +98,14 @@ fuzz_target!(|input: &[u8]| {
         Step::Done(Decision::Reply { reply, refusal }) => {
             assert!((400..=503).contains(&reply.status));
             assert!(!refusal.to_string().contains(TOKEN.as_str()) && !reply.body.contains(TOKEN.as_str()));
+            if let Some(page) = reply.body.strip_prefix("<!doctype html>")
+                && let Some((_, id)) = page.split_once("<code dir=\"ltr\">")
+            {
+                // All that a page repeats of a request is its id, which ends where the page ends it.
+                let (id, end) = id.split_once('<').expect("the element is closed");
+                assert_eq!(end, "/code></p></footer></body></html>\n");
+                assert!(!id.contains(['>', '"', '\'']));
+            }
         }
         Step::Wait(..) => assert!(!values("authorization").is_empty()),
     }

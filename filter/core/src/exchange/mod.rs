@@ -147,8 +147,10 @@ impl Exchange {
             edits.keep_cookies(cookie::without_ours(headers));
         }
         let site = request::host(headers).ok().and_then(|host| filter.sites().select(&host).cloned());
-        let audience =
-            || Audience::of(headers, site.as_ref().map(|site| (&*site.realm.name, site.error_format)));
+        let audience = || {
+            let of_site = site.as_ref().map(|site| (&*site.realm.name, site.error_format));
+            Audience::of(headers, of_site, filter.texts())
+        };
         let refuse = |rule: Option<&Rule>, denial| refuse(audience(), rule, None, denial, Vec::new());
 
         let request = match Request::parse(headers, filter.limits().max_head_bytes) {
@@ -291,9 +293,10 @@ impl Visit {
         self.browser.as_ref().zip(self.site.realm.login.as_ref())
     }
 
-    /// Answers name the way to the login where the site offers one.
+    /// Answers name the way to the login where the site offers one, and the way out.
     fn told_where_to_sign_in(mut self) -> Self {
         self.audience.login_url = self.login_url();
+        self.audience.logout_url = self.login().map(|(_, login)| login.logout_url());
         self
     }
 

@@ -5,6 +5,7 @@ mod login;
 mod read;
 mod realm;
 mod site;
+mod text;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -20,6 +21,7 @@ use crate::identity::IdentityPolicy;
 use crate::legacy::LegacyPolicy;
 use crate::realm::{Realm, RealmId};
 use crate::site::{HostPattern, SiteMap};
+use crate::text::Texts;
 use crate::{renewal, revoked};
 
 /// A configuration that was checked as a whole.
@@ -30,6 +32,7 @@ pub struct Filter {
     identity: IdentityPolicy,
     legacy: LegacyPolicy,
     limits: Limits,
+    texts: Arc<Texts>,
 }
 
 /// Bounds on what one request or one answer may cost; see [`LimitsConfig`].
@@ -87,7 +90,8 @@ impl Filter {
         let sites = site::compile(&config.sites, &realms, &Place::top().field("sites"))?;
         let identity = identity::compile(&config.identity, &Place::top().field("identity"))?;
         let legacy = compile_legacy(&config.legacy)?;
-        Ok(Self { realms, sites, identity, legacy, limits })
+        let texts = text::compile(&config.text, &realms, &Place::top().field("text"))?.into();
+        Ok(Self { realms, sites, identity, legacy, limits, texts })
     }
 
     /// Names of the realms, for metrics.
@@ -150,6 +154,10 @@ impl Filter {
 
     pub(crate) const fn legacy(&self) -> &LegacyPolicy {
         &self.legacy
+    }
+
+    pub(crate) const fn texts(&self) -> &Arc<Texts> {
+        &self.texts
     }
 
     pub(crate) fn is_issuer(&self, issuer: &str) -> bool {

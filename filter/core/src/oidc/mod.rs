@@ -92,6 +92,11 @@ impl Login {
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("return", target).finish();
         format!("{}/start?{query}", self.prefix)
     }
+
+    /// Where the browser ends its session.
+    pub(crate) fn logout_url(&self) -> String {
+        format!("{}/logout", self.prefix)
+    }
 }
 
 /// What the login seals is bound to the realm and the host that it was sealed for.

@@ -3,6 +3,7 @@ mod identity;
 mod realms;
 mod shape;
 mod sites;
+mod text;
 
 use std::time::Duration;
 
