@@ -20,12 +20,21 @@ fn fields_at(document: &Value, pointer: &str) -> Vec<String> {
     expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
+/// The names of the pages, likewise.
+fn pages_at(document: &Value) -> Vec<String> {
+    let mut document = document.clone();
+    document["text"]["languages"]["uk"]["no-such-page.title"] = json!("x");
+    let problem = Filter::parse(document.to_string().as_bytes()).expect_err("no such page").problem;
+    let (_, names) = problem.split_once("action of ").unwrap_or_else(|| panic!("{problem}"));
+    names.split(", ").map(str::to_owned).collect()
+}
+
 #[test]
 fn the_reference_leaves_no_field_out() {
     let document = reference();
     Filter::parse(document.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error}"));
     // Places of one kind share the documentation: a field may stand at any of them.
-    let places: [&[&str]; 13] = [
+    let places: [&[&str]; 14] = [
         &[""],
         &["/realms/customers", "/realms/admins"],
         &["/realms/customers/keys"],
@@ -39,6 +48,7 @@ fn the_reference_leaves_no_field_out() {
         &["/identity"],
         &["/identity/headers/x-porta-roles/roles"],
         &["/limits"],
+        &["/text"],
     ];
     for pointers in places {
         let written: Vec<&Map<String, Value>> = pointers
@@ -56,6 +66,12 @@ fn the_reference_leaves_no_field_out() {
     let headers = document["identity"]["headers"].as_object().expect("headers");
     for field in fields_at(&document, "/identity/headers/x-porta-user") {
         assert!(headers.values().any(|header| header.get(&field).is_some()), "no header has {field}");
+    }
+    let texts = document["text"]["languages"]["uk"].as_object().expect("texts");
+    for page in pages_at(&document) {
+        for part in ["title", "body", "action"] {
+            assert!(texts.contains_key(&format!("{page}.{part}")), "{page}.{part} is not in the file");
+        }
     }
 }
 
