@@ -296,16 +296,19 @@ impl Audience {
 pub(crate) fn render(denial: &Denial, audience: &Audience) -> LocalReply {
     let (status, challenge) = denial.answer();
     let (status, mut headers, body) = match audience.format {
-        ErrorFormat::Portabilling => {
+        // Whoever is in the middle of a login is no client of PortaBilling's.
+        ErrorFormat::Portabilling
+            if audience.errand == Errand::Other || !matches!(denial, Denial::Login(_)) =>
+        {
             let (status, body) = portabilling(denial, status, audience);
             (status, plain("application/json"), body)
         }
-        ErrorFormat::Problem if audience.errand != Errand::Other => {
+        _ if audience.errand != Errand::Other => {
             let (page, link) = page_for(denial, audience);
             let page::Document { headers, body } = audience.page(page, link);
             (status, headers, body)
         }
-        ErrorFormat::Problem => {
+        _ => {
             (status, plain("application/problem+json"), problem(status, challenge, audience))
         }
     };
