@@ -53,6 +53,7 @@ mod token;
 mod accepted;
 mod authz;
 mod identity;
+mod memory;
 
 mod oidc;
 mod renewal;
@@ -91,4 +92,5 @@ pub use realm::RealmId;
 pub use reply::{Denial, LocalReply};
 pub use request::Header;
 pub use revoked::Revoked;
+pub use session::OpenedSessions;
 pub use time::{Env, Monotonic, UnixTime};

@@ -308,9 +308,7 @@ pub(crate) fn render(denial: &Denial, audience: &Audience) -> LocalReply {
             let page::Document { headers, body } = audience.page(page, link);
             (status, headers, body)
         }
-        _ => {
-            (status, plain("application/problem+json"), problem(status, challenge, audience))
-        }
+        _ => (status, plain("application/problem+json"), problem(status, challenge, audience)),
     };
     if let Some(challenge) = challenge_header(denial, challenge, audience) {
         headers.push(("www-authenticate", challenge));

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::cookie;
 use crate::entropy::Entropy;
 use crate::error::LoginError;
+use crate::filter::Filter;
+use crate::memory::{ENTRY_BYTES, Memory};
 use crate::oidc::attempt::Demand;
 use crate::oidc::browser::Browser;
 use crate::oidc::{Login, SessionSpan, binding};
@@ -23,6 +25,8 @@ const PIECE_BYTES: usize = 3_800;
 const MOST_PIECES: usize = 16;
 /// A use is noted when this part of the idle time has gone by since the last note.
 const NOTES: u32 = 10;
+/// Part of `max_remembered_bytes` that opened sessions may take beside it.
+const SHARE: usize = 4;
 
 /// The session of one browser at one host.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,12 +53,38 @@ pub(crate) struct Session {
     pub(crate) demand: Option<Demand>,
 }
 
+/// Sessions that were opened lately: what a browser sends a thousand times is opened once. A configuration, and with it
+/// its keys, begins with an empty memory.
+#[derive(Debug)]
+pub struct OpenedSessions(Memory<Session>);
+
+impl OpenedSessions {
+    /// An empty memory with a part of the room that the filter gives to accepted tokens.
+    pub fn new(filter: &Filter) -> Self {
+        let limits = filter.limits();
+        Self(Memory::bounded(limits.max_remembered_bytes / SHARE, limits.max_remembered_tokens))
+    }
+}
+
 impl Session {
     /// Reads the session of a browser, if it has one that still lasts.
-    pub(crate) fn find((realm, login): (&Realm, &Login), browser: &Browser, now: UnixTime) -> Option<Self> {
+    pub(crate) fn find(
+        (realm, login): (&Realm, &Login),
+        browser: &Browser,
+        opened: &mut OpenedSessions,
+        now: UnixTime,
+    ) -> Option<Self> {
         let (pieces, sealed) = join(browser)?;
-        let plain = login.keys.open(binding(&purpose(pieces), &realm.name, browser.host()), &sealed)?;
+        let host = browser.host();
+        // All that a seal is bound to; no host and no realm holds a line break.
+        let text = format!("{host}\n{}\n{pieces}.{sealed}", realm.name);
+        if let Some(session) = opened.0.get(&text) {
+            return session.lasts(login.session, now).then(|| session.clone());
+        }
+        let plain = login.keys.open(binding(&purpose(pieces), &realm.name, host), &sealed)?;
         let session: Self = serde_json::from_slice(&plain).ok()?;
+        let bytes = ENTRY_BYTES + text.len() + plain.len();
+        opened.0.insert(text.into(), session.clone(), bytes);
         session.lasts(login.session, now).then_some(session)
     }
 

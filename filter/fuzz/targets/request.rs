@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use libfuzzer_sys::fuzz_target;
 use p256::ecdsa::{Signature, SigningKey, signature::Signer as _};
 use portcullis_core::{
-    AcceptedTokens, Decision, Entropy, Env, Exchange, Filter, Ground, Header, KeyStore, Knowledge, Monotonic,
+    AcceptedTokens, Decision, Entropy, Env, Exchange, Filter, Ground, Header, KeyStore, Knowledge, Monotonic, OpenedSessions,
     Revoked, Step, UnixTime, fuzzing,
 };
 use serde_json::{Value, json};
@@ -68,10 +68,11 @@ fuzz_target!(|input: &[u8]| {
         head.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_slice()).collect::<Vec<_>>()
     };
     let (mut accepted, mut revoked) = (AcceptedTokens::new(filter), Revoked::new(filter));
+    let mut opened = OpenedSessions::new(filter);
     let mut judge = || {
-        let (accepted, revoked) = (&mut accepted, &mut revoked);
+        let (accepted, opened, revoked) = (&mut accepted, &mut opened, &mut revoked);
         let entropy = &mut Entropy::seeded([7; 32]);
-        Exchange::start(&mut Knowledge { filter, keys, accepted, revoked, entropy, env: ENV }, &head, None)
+        Exchange::start(&mut Knowledge { filter, keys, accepted, opened, revoked, entropy, env: ENV }, &head, None)
     };
     let step = judge();
     assert_eq!(format!("{step:?}"), format!("{:?}", judge()), "a remembered token is judged as at first");

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use portcullis_core::{
     AcceptedTokens, CallError, Decision, Denial, Entropy, Env, Exchange, Filter, HttpAnswer, HttpCall, Input,
-    KeyEvent, KeyStore, Knowledge, Monotonic, Need, Notice, RealmId, Revoked, Step, TokenError,
+    KeyEvent, KeyStore, Knowledge, Monotonic, Need, Notice, OpenedSessions, RealmId, Revoked, Step,
+    TokenError,
 };
 use proxy_wasm::types::Action;
 
@@ -26,6 +27,7 @@ pub(crate) struct Worker {
     pub(crate) filter: Filter,
     pub(crate) keys: KeyStore,
     accepted: AcceptedTokens,
+    opened: OpenedSessions,
     revoked: Revoked,
     entropy: Entropy,
     /// Requests that wait, by context id.
@@ -86,6 +88,7 @@ impl Worker {
     pub(crate) fn new(filter: Filter, keys: KeyStore) -> Option<Self> {
         Some(Self {
             accepted: AcceptedTokens::new(&filter),
+            opened: OpenedSessions::new(&filter),
             revoked: Revoked::new(&filter),
             entropy: Entropy::seeded(host::entropy()?),
             filter,
@@ -253,6 +256,7 @@ impl Worker {
             filter: &self.filter,
             keys: &self.keys,
             accepted: &mut self.accepted,
+            opened: &mut self.opened,
             revoked: &mut self.revoked,
             entropy: &mut self.entropy,
             env,

@@ -10,7 +10,7 @@ use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
 use portcullis_core::{
     AcceptedTokens, Decision, Entropy, Env, Exchange, Filter, Header, KeyStore, Knowledge, Monotonic,
-    Revoked, Step, UnixTime,
+    OpenedSessions, Revoked, Step, UnixTime,
 };
 use serde_json::{Value, json};
 
@@ -68,6 +68,7 @@ fn judge(filter: &Filter, keys: &KeyStore, accepted: &mut AcceptedTokens, head: 
             filter,
             keys,
             accepted,
+            opened: &mut OpenedSessions::new(filter),
             revoked: &mut Revoked::new(filter),
             entropy: &mut Entropy::seeded([7; 32]),
             env: ENV,

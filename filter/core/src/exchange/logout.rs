@@ -53,7 +53,7 @@ pub(super) fn start(
 ) -> Step {
     let realm = Arc::clone(&visit.site.realm);
     let Some((browser, login)) = visit.login() else { return visit.refuse(None, Denial::NoSuchPath) };
-    let session = Session::find((&realm, login), browser, knowledge.env.now);
+    let session = Session::find((&realm, login), browser, knowledge.opened, knowledge.env.now);
     if request.method == "POST" {
         if let Err(denial) = origin::expect_own(headers, &browser.origin, &visit.site.allowed_origins) {
             return visit.refuse(None, denial);

@@ -30,7 +30,7 @@ use crate::reply::{Audience, Denial};
 use crate::request::{self, Header, Request};
 use crate::revoked::Revoked;
 use crate::rule::{Access, Rule};
-use crate::session::Session;
+use crate::session::{OpenedSessions, Session};
 use crate::site::Site;
 use crate::time::Env;
 
@@ -130,6 +130,8 @@ pub struct Knowledge<'k> {
     pub keys: &'k KeyStore,
     /// Tokens that were accepted lately.
     pub accepted: &'k mut AcceptedTokens,
+    /// Sessions that were opened lately.
+    pub opened: &'k mut OpenedSessions,
     /// Sessions that were logged out.
     pub revoked: &'k mut Revoked,
     /// Randomness.
@@ -183,7 +185,7 @@ impl Exchange {
                     .filter(|_| credential == Credential::None || cookie::brings_ours(headers))
                     .and_then(|login| Browser::read(headers, login));
                 let session = browser.as_ref().zip(login).and_then(|(browser, login)| {
-                    Session::find((&site.realm, login), browser, knowledge.env.now)
+                    Session::find((&site.realm, login), browser, knowledge.opened, knowledge.env.now)
                 });
                 match (credential, session) {
                     (Credential::None, Some(session)) => {

@@ -104,9 +104,9 @@ pub(super) fn start(
 
 /// Begins to describe the browser's session to its own pages.
 pub(super) fn describe(knowledge: &mut Knowledge<'_>, visit: Visit) -> Step {
-    let session = visit
-        .login()
-        .and_then(|(browser, login)| Session::find((&visit.site.realm, login), browser, knowledge.env.now));
+    let session = visit.login().and_then(|(browser, login)| {
+        Session::find((&visit.site.realm, login), browser, knowledge.opened, knowledge.env.now)
+    });
     match session {
         Some(session) => Stage::new(Goal::Describe, session, knowledge).go(knowledge, visit),
         None => visit.refuse(None, Denial::NoCredential),

@@ -156,7 +156,7 @@ fn evict(realm: &Realm, login: &Login, browser: &Browser, now: UnixTime) -> Vec<
     for (name, sealed) in browser.cookies.beginning(COOKIE) {
         match open((realm, login), browser, sealed) {
             Some(attempt) if attempt.runs(login.attempts.lifetime, now) => {
-                running.push((attempt.started, name))
+                running.push((attempt.started, name));
             }
             _ => gone.push(name),
         }

@@ -54,6 +54,7 @@ fn document() -> Value {
 /// What changes with every request.
 struct Memory {
     accepted: AcceptedTokens,
+    opened: OpenedSessions,
     revoked: Revoked,
     entropy: Entropy,
 }
@@ -62,6 +63,7 @@ impl Memory {
     fn new(filter: &Filter) -> Self {
         Self {
             accepted: AcceptedTokens::new(filter),
+            opened: OpenedSessions::new(filter),
             revoked: Revoked::new(filter),
             entropy: Entropy::seeded([7; 32]),
         }
@@ -145,8 +147,16 @@ impl Gate {
     }
 
     fn knowledge<'k>(&'k self, memory: &'k mut Memory) -> Knowledge<'k> {
-        let Memory { accepted, revoked, entropy } = memory;
-        Knowledge { filter: &self.filter, keys: &self.keys, accepted, revoked, entropy, env: self.env }
+        let Memory { accepted, opened, revoked, entropy } = memory;
+        Knowledge {
+            filter: &self.filter,
+            keys: &self.keys,
+            accepted,
+            opened,
+            revoked,
+            entropy,
+            env: self.env,
+        }
     }
 
     fn resume(&self, exchange: Exchange, input: Input) -> Step {
