@@ -7,10 +7,12 @@
 //!
 //! - [`realm`] and [`token`]: a realm's keys and the tokens it signs. No runtime, no network: unit tests and fuzz seeds
 //!   use them too, in WebAssembly as well.
-//! - [`issuer`]: a realm served over HTTP in Keycloak's shape, with faults and counters.
+//! - [`issuer`]: a realm served over HTTP in Keycloak's shape, logins included, with faults, lies and counters.
 //! - [`upstream`]: the protected application, which tells what it was sent.
 //! - [`envoy`]: a real Envoy with a configuration from `/envoy`, rewritten for the test.
 //! - [`client`]: requests that a polite client would not send.
+//! - [`browser`]: what a browser adds by itself, cookies and Fetch Metadata, and what it does with an answer.
+//! - [`tls`]: certificates, and who trusts them.
 //! - [`wasm`]: filters that misbehave, to put beside it or in its place.
 //! - [`world`]: all of them together.
 //!
@@ -21,6 +23,8 @@ pub mod realm;
 pub mod token;
 
 #[cfg(not(target_family = "wasm"))]
+pub mod browser;
+#[cfg(not(target_family = "wasm"))]
 pub mod client;
 #[cfg(not(target_family = "wasm"))]
 pub mod envoy;
@@ -28,6 +32,8 @@ pub mod envoy;
 pub mod issuer;
 #[cfg(not(target_family = "wasm"))]
 mod server;
+#[cfg(not(target_family = "wasm"))]
+pub mod tls;
 #[cfg(not(target_family = "wasm"))]
 pub mod upstream;
 #[cfg(not(target_family = "wasm"))]
@@ -41,6 +47,7 @@ pub use token::TokenBuilder;
 
 #[cfg(not(target_family = "wasm"))]
 pub use crate::{
+    browser::{Browser, Visit},
     client::Raw,
     envoy::{Envoy, EnvoyConfig},
     issuer::{Endpoint, Fault, Issuer, IssuerOptions},

@@ -3,10 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{RawResponse, patiently};
+use crate::tls::{self, Alpn};
 
 /// An HTTP/1.1 request that goes out exactly as written.
 #[derive(Clone, Debug)]
@@ -71,31 +72,40 @@ impl Raw {
     pub async fn send(&self, addr: SocketAddr) -> io::Result<RawResponse> {
         raw_http1(addr, &self.bytes()).await
     }
+
+    /// Sends it over TLS to the server of this host.
+    pub async fn send_tls(&self, addr: SocketAddr, host: &str) -> io::Result<RawResponse> {
+        patiently(async { exchange(tls::connect(addr, host, Alpn::Http1).await?, &self.bytes()).await })
+            .await?
+    }
 }
 
 /// Writes bytes to a server and reads one HTTP/1.1 answer, until it is complete or the server closes.
 pub async fn raw_http1(addr: SocketAddr, request: &[u8]) -> io::Result<RawResponse> {
-    patiently(async {
-        let mut stream = TcpStream::connect(addr).await?;
-        // A server may answer and close before it has read everything, so the answer decides, not the write.
-        let written = stream.write_all(request).await;
-        let mut received = Vec::new();
-        let mut buffer = vec![0; 16 * 1024];
-        loop {
-            if let Some(response) = parse(&received, false)? {
-                return Ok(response);
-            }
-            match stream.read(&mut buffer).await {
-                Ok(0) => break,
-                Ok(count) => received.extend_from_slice(&buffer[..count]),
-                Err(_) if !received.is_empty() => break,
-                Err(e) => return Err(e),
-            }
+    patiently(async { exchange(TcpStream::connect(addr).await?, request).await }).await?
+}
+
+async fn exchange<S>(mut stream: S, request: &[u8]) -> io::Result<RawResponse>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    // A server may answer and close before it has read everything, so the answer decides, not the write.
+    let written = stream.write_all(request).await;
+    let mut received = Vec::new();
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        if let Some(response) = parse(&received, false)? {
+            return Ok(response);
         }
-        written?;
-        parse(&received, true)?.ok_or_else(|| incomplete(&received))
-    })
-    .await?
+        match stream.read(&mut buffer).await {
+            Ok(0) => break,
+            Ok(count) => received.extend_from_slice(&buffer[..count]),
+            Err(_) if !received.is_empty() => break,
+            Err(e) => return Err(e),
+        }
+    }
+    written?;
+    parse(&received, true)?.ok_or_else(|| incomplete(&received))
 }
 
 /// The answer, once it is complete. `closed` says that nothing will follow.

@@ -169,6 +169,32 @@ impl EnvoyConfig {
         self
     }
 
+    /// Every listener speaks TLS, HTTP/2 and HTTP/1.1, with a certificate for these hosts: what the clients in [`tls`](crate::tls) trust.
+    /// Without this they speak plain HTTP.
+    pub fn tls(mut self, hosts: &[&str]) -> Self {
+        let identity = crate::tls::identity(hosts);
+        let certificate = json!({
+            "certificate_chain": {"inline_string": identity.certificate},
+            "private_key": {"inline_string": identity.private_key},
+        });
+        let socket = json!({
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+                "common_tls_context": {
+                    "alpn_protocols": ["h2", "http/1.1"],
+                    "tls_certificates": [certificate],
+                },
+            },
+        });
+        for listener in items(&mut self.yaml, "/static_resources/listeners") {
+            for chain in items(listener, "/filter_chains") {
+                chain["transport_socket"] = socket.clone();
+            }
+        }
+        self
+    }
+
     /// How many workers there are; 1 unless told otherwise.
     pub fn concurrency(mut self, workers: u32) -> Self {
         self.concurrency = workers;

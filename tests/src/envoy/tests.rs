@@ -6,6 +6,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
 
 use super::{EnvoyConfig, find_envoy};
+use crate::browser::{Browser, Visit};
 use crate::client::{Raw, websocket};
 use crate::upstream::Upstream;
 
@@ -52,6 +53,34 @@ async fn starts_serves_and_leaves_nothing_behind() {
     let (pid, directory) = (other.pid(), other.directory.path().to_owned());
     drop(other);
     assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists() && !directory.exists());
+}
+
+#[tokio::test]
+async fn speaks_tls_to_a_browser_in_both_versions_of_http() {
+    const URL: &str = "https://selfcare.csp.com/rest/x";
+    if !have_envoy() {
+        return;
+    }
+    let (upstream, config) = plain().await;
+    let envoy = config.tls(&["selfcare.csp.com"]).start().await.unwrap();
+    let browser = Browser::new().tls_route(URL, envoy.addr());
+    for (mut browser, version) in [(browser.clone(), "http2"), (browser.http1(), "http1")] {
+        assert_eq!(browser.go(&Visit::navigation(URL)).await.status, 200, "{version}");
+        let seen = upstream.last().unwrap();
+        assert_eq!(seen.authority.as_deref(), Some("selfcare.csp.com"));
+        assert_eq!(seen.header("x-forwarded-proto").as_deref(), Some("https"));
+        let stat = format!("http.ingress.downstream_cx_{version}_total");
+        assert_eq!(envoy.stat(&stat).await, Some(1), "{version}");
+    }
+    let browser = Browser::new().tls_route(URL, envoy.addr());
+    assert_eq!(browser.websocket(&Visit::websocket("https://selfcare.csp.com/ws")).await, 101);
+    let raw = Raw::get("/").host("selfcare.csp.com");
+    assert_eq!(raw.send_tls(envoy.addr(), "selfcare.csp.com").await.unwrap().status, 200);
+    assert!(
+        raw.send_tls(envoy.addr(), "admin.csp.com").await.is_err(),
+        "the certificate is for another host"
+    );
+    assert!(raw.send(envoy.addr()).await.is_err(), "nothing but TLS");
 }
 
 #[tokio::test]
