@@ -1,21 +1,31 @@
-//! An OpenID Connect issuer in Keycloak's shape. It is **not Keycloak**: it serves discovery and keys as Keycloak 26 does, tokens are
-//! minted in the test itself, and nobody can log in. What it adds is what a test of failure needs: faults, counters, and an end.
+//! An OpenID provider in Keycloak's shape. It is **not Keycloak**: it serves discovery, keys and the code flow as Keycloak 26 does, and asks
+//! nobody for a password, since the test says who signs in. What it adds is what a test of failure needs: faults, lies, counters, and an end.
 
+mod authorization;
+mod fault;
+mod lie;
+mod provider;
+#[cfg(test)]
+mod tests;
+mod token_endpoint;
+
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::stream::{self, StreamExt as _};
-use http_body_util::{BodyExt as _, StreamBody};
-use hyper::body::{Frame, Incoming};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
 use hyper::{Request, Response};
-use serde_json::{Value, json};
+use serde_json::json;
 
+pub use self::fault::Fault;
+use self::fault::{Answer, respond};
+pub use self::lie::Lie;
+pub use self::provider::{Authentication, Client, Parameters, Provider, Session, TokenRequest, User};
 use crate::realm::Realm;
-use crate::server::{Body, Server, whole};
+use crate::server::{Body, Server};
 
 /// Which realm an issuer serves, and where.
 #[derive(Clone, Debug)]
@@ -37,87 +47,30 @@ impl Default for IssuerOptions {
 }
 
 /// What an issuer serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// `<issuer>/.well-known/openid-configuration`
     Discovery,
     /// `<issuer>/protocol/openid-connect/certs`
     Jwks,
-}
-
-/// How an endpoint misbehaves.
-#[derive(Clone, Debug)]
-pub enum Fault {
-    /// This status with a small JSON error.
-    Status(u16),
-    /// 302 to another host.
-    Redirect,
-    /// 204.
-    NoContent,
-    /// 200 with something else.
-    Body {
-        /// The `content-type`.
-        content_type: &'static str,
-        /// The body.
-        bytes: Bytes,
-    },
-    /// The right answer, late.
-    Delay(Duration),
-    /// Takes the request and never answers.
-    Stall,
-    /// The right answer, but only once the endpoint's fault is another one or none: the test says when.
-    Hold,
-    /// The right answer, a byte every 100 ms.
-    Drip,
-    /// Promises the right length, sends half and breaks the connection.
-    ResetMidBody,
-    /// The right answer of another realm: every URL is `https://evil.example/realms/other`'s.
-    WrongIssuer,
-}
-
-impl Fault {
-    /// An HTML page, as a proxy in front of Keycloak would send.
-    pub fn html() -> Self {
-        Self::body("text/html", "<!doctype html><title>Maintenance</title><h1>Back soon</h1>")
-    }
-
-    /// JSON that ends too early.
-    pub fn truncated() -> Self {
-        Self::body("application/json", r#"{"keys":[{"kid":"abc","kty":"RSA","n":"#)
-    }
-
-    /// JSON of the test's own.
-    pub fn json(value: &Value) -> Self {
-        Self::body("application/json", value.to_string())
-    }
-
-    /// 10 MB of well formed JSON.
-    pub fn huge() -> Self {
-        Self::body("application/json", format!(r#"{{"keys":[],"filling":"{}"}}"#, "x".repeat(10_000_000)))
-    }
-
-    /// A gzip header where JSON should be, without `content-encoding`.
-    pub fn gzip() -> Self {
-        Self::body("application/json", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xab, 0xae, 5, 0][..])
-    }
-
-    /// 200 with something else.
-    pub fn body(content_type: &'static str, bytes: impl Into<Bytes>) -> Self {
-        Self::Body { content_type, bytes: bytes.into() }
-    }
+    /// `<issuer>/protocol/openid-connect/auth`
+    Authorization,
+    /// `<issuer>/protocol/openid-connect/token`
+    Token,
+    /// `<issuer>/protocol/openid-connect/logout`
+    EndSession,
 }
 
 /// A realm that is served. It dereferences to its [`Realm`]: `issuer.token()`, `issuer.rotate(..)`.
 pub struct Issuer {
-    realm: Realm,
+    provider: Provider,
     observed: Arc<Observed>,
     server: Server,
 }
 
 #[derive(Default)]
 struct Observed {
-    discovery_hits: AtomicU64,
-    jwks_hits: AtomicU64,
+    hits: Mutex<HashMap<Endpoint, u64>>,
     last_host: Mutex<Option<String>>,
     faults: Mutex<Vec<(Endpoint, Fault)>>,
 }
@@ -148,14 +101,19 @@ impl Issuer {
     // Asynchronous since the server belongs to the runtime that polls this.
     #[allow(clippy::unused_async)]
     pub async fn serve(realm: Realm, port: u16) -> Self {
-        let observed = Arc::new(Observed::default());
-        let server = listen(&realm, &observed, port);
-        Self { realm, observed, server }
+        let (provider, observed) = (Provider::new(realm), Arc::new(Observed::default()));
+        let server = listen(&provider, &observed, port);
+        Self { provider, observed, server }
     }
 
     /// The realm, to keep beyond the issuer.
     pub fn realm(&self) -> &Realm {
-        &self.realm
+        self.provider.realm()
+    }
+
+    /// Who may sign in, and what became of it.
+    pub fn provider(&self) -> &Provider {
+        &self.provider
     }
 
     /// Where it listens.
@@ -163,14 +121,19 @@ impl Issuer {
         self.server.addr()
     }
 
+    /// How often an endpoint was asked, faults included.
+    pub fn hits(&self, endpoint: Endpoint) -> u64 {
+        lock(&self.observed.hits).get(&endpoint).copied().unwrap_or(0)
+    }
+
     /// How often discovery was asked for, faults included.
     pub fn discovery_hits(&self) -> u64 {
-        self.observed.discovery_hits.load(Ordering::SeqCst)
+        self.hits(Endpoint::Discovery)
     }
 
     /// How often the keys were asked for, faults included.
     pub fn jwks_hits(&self) -> u64 {
-        self.observed.jwks_hits.load(Ordering::SeqCst)
+        self.hits(Endpoint::Jwks)
     }
 
     /// The authority of the last request.
@@ -201,7 +164,7 @@ impl Issuer {
     /// When somebody else took the port in the meantime.
     pub async fn restart(&mut self) {
         self.server.stop().await;
-        self.server = listen(&self.realm, &self.observed, self.addr().port());
+        self.server = listen(&self.provider, &self.observed, self.addr().port());
     }
 }
 
@@ -209,99 +172,61 @@ impl Deref for Issuer {
     type Target = Realm;
 
     fn deref(&self) -> &Realm {
-        &self.realm
+        self.realm()
     }
 }
 
-fn listen(realm: &Realm, observed: &Arc<Observed>, port: u16) -> Server {
-    let (realm, observed) = (realm.clone(), Arc::clone(observed));
-    let respond = move |request| answer(realm.clone(), Arc::clone(&observed), request);
+fn listen(provider: &Provider, observed: &Arc<Observed>, port: u16) -> Server {
+    let (provider, observed) = (provider.clone(), Arc::clone(observed));
+    let respond = move |request| answer(provider.clone(), Arc::clone(&observed), request);
     Server::start(port, respond)
         .unwrap_or_else(|e| panic!("the issuer cannot listen on 127.0.0.1:{port}: {e}"))
 }
 
-async fn answer(realm: Realm, observed: Arc<Observed>, request: Request<Incoming>) -> Response<Body> {
+async fn answer(provider: Provider, observed: Arc<Observed>, request: Request<Incoming>) -> Response<Body> {
     let header = request.headers().get("host").and_then(|host| host.to_str().ok());
     let host = request.uri().authority().map(http::uri::Authority::as_str).or(header);
     *lock(&observed.last_host) = host.map(str::to_owned);
 
-    let base = path_of(realm.issuer());
     let path = request.uri().path();
-    let (endpoint, document) = match path.strip_prefix(base) {
-        Some("/.well-known/openid-configuration") => (Endpoint::Discovery, realm.discovery()),
-        Some("/protocol/openid-connect/certs") => (Endpoint::Jwks, realm.jwks()),
-        _ => return whole(404, "application/json", json!({"error": "Realm does not exist"}).to_string()),
+    let Some(endpoint) = path.strip_prefix(path_of(provider.realm().issuer())).and_then(endpoint) else {
+        let unknown = || Answer::json(404, &json!({"error": "Realm does not exist"}));
+        return respond(None, unknown).await;
     };
-    let hits = match endpoint {
-        Endpoint::Discovery => &observed.discovery_hits,
-        Endpoint::Jwks => &observed.jwks_hits,
-    };
-    hits.fetch_add(1, Ordering::SeqCst);
+    *lock(&observed.hits).entry(endpoint).or_insert(0) += 1;
+    let (head, body) = request.into_parts();
+    // Who breaks off in the middle of a request is not answered anyway.
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let fault =
         || lock(&observed.faults).iter().find(|(at, _)| *at == endpoint).map(|(_, fault)| fault.clone());
     while matches!(fault(), Some(Fault::Hold)) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    respond(&document, fault()).await
-}
-
-async fn respond(document: &Value, fault: Option<Fault>) -> Response<Body> {
-    let good = Bytes::from(document.to_string());
-    match fault {
-        None | Some(Fault::Hold) => json_document(good),
-        Some(Fault::Status(status)) => whole(status, "application/json", r#"{"error":"unknown_error"}"#),
-        Some(Fault::Redirect) => {
-            let mut response = whole(302, "text/html", "");
-            let elsewhere = http::HeaderValue::from_static("https://evil.example/certs");
-            response.headers_mut().insert("location", elsewhere);
-            response
-        }
-        Some(Fault::NoContent) => whole(204, "application/json", ""),
-        Some(Fault::Body { content_type, bytes }) => whole(200, content_type, bytes),
-        Some(Fault::Delay(delay)) => {
-            tokio::time::sleep(delay).await;
-            json_document(good)
-        }
-        Some(Fault::Stall) => std::future::pending().await,
-        Some(Fault::Drip) => drip(good),
-        Some(Fault::ResetMidBody) => half(&good),
-        Some(Fault::WrongIssuer) => {
-            let issuer = document["issuer"].as_str().unwrap_or("https://sso.csp.com/realms/customers");
-            json_document(document.to_string().replace(issuer, "https://evil.example/realms/other").into())
-        }
-    }
-}
-
-fn json_document(body: Bytes) -> Response<Body> {
-    let mut response = whole(200, "application/json;charset=UTF-8", body);
-    response.headers_mut().insert("cache-control", http::HeaderValue::from_static("no-cache"));
-    response
-}
-
-/// A byte every 100 ms.
-fn drip(good: Bytes) -> Response<Body> {
-    let bytes = stream::iter(0..good.len()).then(move |at| {
-        let byte = good.slice(at..=at);
-        async move {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            Ok(Frame::data(byte))
-        }
-    });
-    json_document(Bytes::new()).map(|_| StreamBody::new(bytes).boxed_unsync())
-}
-
-/// Half of what `content-length` promises, then the connection breaks.
-fn half(good: &Bytes) -> Response<Body> {
-    let first = Ok(Frame::data(good.slice(..good.len() / 2)));
-    let pause = async {
-        // Time for the half to leave: an error at once would take its place.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
+    let good = || match endpoint {
+        Endpoint::Discovery => Answer::json(200, &provider.realm().discovery()),
+        Endpoint::Jwks => Answer::json(200, &provider.realm().jwks()),
+        Endpoint::Authorization => authorization::authorize(&provider, &parameters(&head, &body)),
+        Endpoint::EndSession => authorization::end_session(&provider, &parameters(&head, &body)),
+        Endpoint::Token => token_endpoint::answer(&provider, &head, &body),
     };
-    let broken = stream::iter([first]).chain(stream::once(pause));
-    let mut response = json_document(Bytes::new()).map(|_| StreamBody::new(broken).boxed_unsync());
-    response.headers_mut().insert("content-length", good.len().into());
-    response
+    respond(fault(), good).await
+}
+
+fn endpoint(path: &str) -> Option<Endpoint> {
+    Some(match path {
+        "/.well-known/openid-configuration" => Endpoint::Discovery,
+        "/protocol/openid-connect/certs" => Endpoint::Jwks,
+        "/protocol/openid-connect/auth" => Endpoint::Authorization,
+        "/protocol/openid-connect/token" => Endpoint::Token,
+        "/protocol/openid-connect/logout" => Endpoint::EndSession,
+        _ => return None,
+    })
+}
+
+/// The parameters of a request to an endpoint that takes them by GET and by POST.
+fn parameters(head: &http::request::Parts, body: &[u8]) -> Parameters {
+    let form = if head.method == http::Method::POST { body } else { &[] };
+    Parameters::parse(head.uri.query().unwrap_or_default().as_bytes()).and(&Parameters::parse(form))
 }
 
 /// The path of a URL, without a trailing slash.
@@ -312,80 +237,4 @@ fn path_of(url: &str) -> &str {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn get(issuer: &Issuer, path: &str) -> Result<(u16, Vec<u8>), reqwest::Error> {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(1)).no_proxy();
-        let client = client.redirect(reqwest::redirect::Policy::none()).build()?;
-        let url = format!("http://{}/realms/customers{path}", issuer.addr());
-        let response = client.get(url).header("host", "sso.csp.com").send().await?;
-        Ok((response.status().as_u16(), response.bytes().await?.to_vec()))
-    }
-
-    const CERTS: &str = "/protocol/openid-connect/certs";
-
-    #[tokio::test]
-    async fn serves_discovery_and_keys_and_counts() {
-        let issuer = Issuer::customers().await;
-        let (status, body) = get(&issuer, "/.well-known/openid-configuration").await.unwrap();
-        assert_eq!((status, serde_json::from_slice::<Value>(&body).unwrap()), (200, issuer.discovery()));
-        let (_, keys) = get(&issuer, CERTS).await.unwrap();
-        assert_eq!(serde_json::from_slice::<Value>(&keys).unwrap(), issuer.jwks());
-        assert_eq!((issuer.discovery_hits(), issuer.jwks_hits()), (1, 1));
-        assert_eq!(issuer.last_host_header().as_deref(), Some("sso.csp.com"));
-        assert_eq!(get(&issuer, "/../other/certs").await.unwrap().0, 404);
-    }
-
-    #[tokio::test]
-    async fn faults_are_as_told_and_can_be_cleared() {
-        let issuer = Issuer::customers().await;
-        for (fault, status) in
-            [(Fault::Status(500), 500), (Fault::Redirect, 302), (Fault::NoContent, 204), (Fault::html(), 200)]
-        {
-            issuer.fault(Endpoint::Jwks, fault.clone());
-            assert_eq!(get(&issuer, CERTS).await.unwrap().0, status, "{fault:?}");
-        }
-        for fault in [Fault::Stall, Fault::Drip, Fault::ResetMidBody, Fault::Delay(Duration::from_secs(5))] {
-            issuer.fault(Endpoint::Jwks, fault.clone());
-            assert!(get(&issuer, CERTS).await.is_err(), "{fault:?}");
-        }
-        issuer.fault(Endpoint::Jwks, Fault::Hold);
-        let release = async {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            issuer.clear_faults();
-        };
-        let (held, ()) = tokio::join!(get(&issuer, CERTS), release);
-        assert_eq!(held.unwrap().0, 200);
-        issuer.fault(Endpoint::Discovery, Fault::WrongIssuer);
-        let (_, body) = get(&issuer, "/.well-known/openid-configuration").await.unwrap();
-        assert_eq!(
-            serde_json::from_slice::<Value>(&body).unwrap()["issuer"],
-            "https://evil.example/realms/other"
-        );
-        issuer.clear_faults();
-        assert_eq!(get(&issuer, CERTS).await.unwrap().0, 200);
-    }
-
-    #[tokio::test]
-    async fn stops_with_its_connections_and_comes_back_on_its_port() {
-        let mut issuer = Issuer::customers().await;
-        issuer.fault(Endpoint::Jwks, Fault::Stall);
-        let waiting = async { get(&issuer, CERTS).await };
-        let stopping = async {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            issuer.stop().await;
-        };
-        let (broken, ()) = tokio::join!(waiting, stopping);
-        assert!(!broken.unwrap_err().is_timeout(), "the open connection was cut");
-        assert!(get(&issuer, CERTS).await.unwrap_err().is_connect(), "a new one is refused");
-        let addr = issuer.addr();
-        issuer.restart().await;
-        issuer.clear_faults();
-        assert_eq!(issuer.addr(), addr);
-        assert_eq!(get(&issuer, CERTS).await.unwrap().0, 200);
-    }
 }
