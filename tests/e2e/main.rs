@@ -17,6 +17,7 @@ mod keys;
 mod lease;
 mod legacy;
 mod lifecycle;
+mod login;
 mod outage;
 mod paths;
 mod realms;

@@ -231,10 +231,7 @@ impl Browser {
     /// # Panics
     /// As [`open`](Self::open).
     pub async fn submit(&mut self, form: Form) -> Page {
-        let fields: Vec<_> =
-            form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let visit = Visit::form(&form.action, &fields).method(form.method.as_str());
-        self.arrive(&visit).await
+        self.arrive(&Visit::submission(&form)).await
     }
 
     async fn arrive(&mut self, visit: &Visit) -> Page {

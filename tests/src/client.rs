@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 pub use self::connection::Connection;
 pub use self::h2::{H2Pending, H2Request};
-pub use self::raw::{Raw, raw_http1};
+pub use self::raw::{Raw, raw_http1, raw_tls};
 use crate::PATIENCE;
 
 /// An answer, header fields in the order in which they came.

@@ -5,6 +5,8 @@ use http::header::{HeaderName, HeaderValue};
 use http::{Method, Request};
 use reqwest::Url;
 
+use super::form::Form;
+
 /// Who caused a request (`Sec-Fetch-Site`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Site {
@@ -77,6 +79,13 @@ impl Visit {
     /// The user submits a form of a page of the same origin.
     pub fn form(url: impl AsRef<str>, fields: &[(&str, &str)]) -> Self {
         Self::new(Method::POST, url, Kind::Navigation, Site::SameOrigin).form_body(fields)
+    }
+
+    /// The user submits a form that was found on a page of the same origin.
+    pub fn submission(form: &Form) -> Self {
+        let fields: Vec<_> =
+            form.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        Self::form(&form.action, &fields).method(form.method.as_str())
     }
 
     /// A script of a page of the same origin fetches something.

@@ -75,14 +75,18 @@ impl Raw {
 
     /// Sends it over TLS to the server of this host.
     pub async fn send_tls(&self, addr: SocketAddr, host: &str) -> io::Result<RawResponse> {
-        patiently(async { exchange(tls::connect(addr, host, Alpn::Http1).await?, &self.bytes()).await })
-            .await?
+        raw_tls(addr, host, &self.bytes()).await
     }
 }
 
 /// Writes bytes to a server and reads one HTTP/1.1 answer, until it is complete or the server closes.
 pub async fn raw_http1(addr: SocketAddr, request: &[u8]) -> io::Result<RawResponse> {
     patiently(async { exchange(TcpStream::connect(addr).await?, request).await }).await?
+}
+
+/// The same over TLS, to the server of this host.
+pub async fn raw_tls(addr: SocketAddr, host: &str, request: &[u8]) -> io::Result<RawResponse> {
+    patiently(async { exchange(tls::connect(addr, host, Alpn::Http1).await?, request).await }).await?
 }
 
 async fn exchange<S>(mut stream: S, request: &[u8]) -> io::Result<RawResponse>

@@ -1,0 +1,148 @@
+//! What the token endpoint may answer to a code: tokens, or a page that says that it did not work.
+
+use std::time::Duration;
+
+use portcullis_tests::issuer::{Lie, User};
+use portcullis_tests::{Endpoint, Fault, Visit};
+use serde_json::json;
+
+use super::{ATTEMPT, PAGE, Portal, SELFCARE, SESSION, cookies, portal, portal_with, with_login};
+
+async fn redeem(portal: &Portal, what: &str) -> super::Outcome {
+    let mut browser = portal.browser();
+    let callback = portal.to_callback(&mut browser, &format!("{SELFCARE}{PAGE}")).await;
+    let hits = portal.world.customers.hits(Endpoint::Token);
+    let outcome = portal.send(what, &mut browser, &callback).await;
+    assert!(portal.world.customers.hits(Endpoint::Token) <= hits + 1, "{what}: asked once");
+    assert!(cookies(&browser, SELFCARE, SESSION).is_empty(), "{what}");
+    assert!(cookies(&browser, SELFCARE, ATTEMPT).is_empty(), "{what}: the login is over");
+    assert!(outcome.page.text().contains("/sso/start?return="), "{what}: a way back into the login");
+    outcome
+}
+
+/// Matrix row 106: unreachable is 503, any other wrong answer 502, and none a redirect.
+#[tokio::test]
+async fn an_answer_that_is_none_ends_the_login_on_a_page() {
+    let Some(mut portal) =
+        portal_with(with_login(super::config(), |login| login["timeout"] = "2s".into())).await
+    else {
+        return;
+    };
+    for (fault, status, reason) in [
+        (Fault::Status(500), 503, "idp_unreachable"),
+        (Fault::Status(503), 503, "idp_unreachable"),
+        (Fault::Stall, 503, "idp_unreachable"),
+        (Fault::ResetMidBody, 503, "idp_unreachable"),
+        (Fault::Drip, 503, "idp_unreachable"),
+        (Fault::Status(400), 502, "login_tokens"),
+        (Fault::Status(401), 502, "login_tokens"),
+        (Fault::Status(404), 502, "login_tokens"),
+        (Fault::html(), 502, "login_tokens"),
+        (Fault::truncated(), 502, "login_tokens"),
+        (Fault::gzip(), 502, "login_tokens"),
+        (Fault::NoContent, 502, "login_tokens"),
+        (Fault::Redirect, 502, "login_tokens"),
+        (Fault::json(&json!([])), 502, "login_tokens"),
+        (Fault::json(&json!({})), 502, "login_tokens"),
+        (Fault::body("application/json", ""), 502, "login_tokens"),
+        (Fault::body("application/json", "x".repeat(1_000_000)), 502, "login_tokens"),
+    ] {
+        let what = format!("{fault:.60?}");
+        portal.world.customers.fault(Endpoint::Token, fault);
+        redeem(&portal, &what).await.refused(status, reason).with_page();
+        portal.world.customers.clear_faults();
+    }
+    portal.signed_in().await;
+    portal.assert_sound();
+}
+
+#[tokio::test]
+async fn an_answer_without_one_of_its_members_is_none() {
+    let Some(mut portal) = portal().await else { return };
+    for (what, lie, status, reason) in [
+        ("no ID token", Lie::no_member("id_token"), 400, "login_id_token_absent"),
+        ("no access token", Lie::no_member("access_token"), 502, "login_tokens"),
+        ("no token type", Lie::no_member("token_type"), 502, "login_tokens"),
+        ("a token type that is not ours", Lie::member("token_type", "DPoP"), 502, "login_tokens"),
+        ("an access token that is a number", Lie::member("access_token", 1), 502, "login_tokens"),
+        ("an empty access token", Lie::member("access_token", ""), 502, "login_tokens"),
+        ("a header in the access token", Lie::member("access_token", "a\r\nx: y"), 502, "login_tokens"),
+        ("an ID token that is an object", Lie::member("id_token", json!({})), 400, "login_id_token_absent"),
+    ] {
+        portal.world.customers.provider().lie(lie);
+        redeem(&portal, what).await.refused(status, reason).with_page();
+        portal.world.customers.provider().tell_the_truth();
+    }
+    // The ID token in the access token's place: both are signed by the same key.
+    let swapped = Lie::answer(|answer| answer["access_token"] = answer["id_token"].clone());
+    portal.world.customers.provider().lie(swapped);
+    redeem(&portal, "an ID token as the access token").await.refused(400, "login_access_token");
+    let swapped = Lie::answer(|answer| answer["id_token"] = answer["access_token"].clone());
+    portal.world.customers.provider().tell_the_truth();
+    portal.world.customers.provider().lie(swapped);
+    redeem(&portal, "an access token as the ID token").await.refused(400, "login_id_token_typ");
+    portal.assert_sound();
+}
+
+#[tokio::test]
+async fn a_slow_answer_is_waited_for_and_a_user_who_is_gone_is_not() {
+    let Some(mut portal) = portal().await else { return };
+    let customers = &portal.world.customers;
+    customers.fault(Endpoint::Token, Fault::Delay(Duration::from_millis(700)));
+    portal.signed_in().await;
+    customers.clear_faults();
+    // The session at Keycloak ends between the redirect and the code.
+    let mut browser = portal.browser();
+    let callback = portal.to_callback(&mut browser, &format!("{SELFCARE}{PAGE}")).await;
+    customers.provider().end_sessions();
+    portal
+        .send("ended meanwhile", &mut browser, &callback)
+        .await
+        .refused(400, "login_code_refused")
+        .with_page();
+    // A client that leaves while its code is redeemed.
+    let mut browser = portal.browser();
+    let callback = portal.to_callback(&mut browser, &format!("{SELFCARE}{PAGE}")).await;
+    customers.fault(Endpoint::Token, Fault::Hold);
+    let hits = customers.hits(Endpoint::Token);
+    let mut leaving = browser.clone();
+    let gone = tokio::spawn(async move { leaving.go(&callback).await });
+    crate::realms::until("the code is redeemed", async || customers.hits(Endpoint::Token) > hits).await;
+    gone.abort();
+    let _ = gone.await;
+    customers.clear_faults();
+    portal.signed_in().await;
+    portal.assert_sound();
+}
+
+/// Keycloak's tokens for a customer with many roles have 12 kB, and still fit.
+#[tokio::test]
+async fn large_tokens_fit_and_too_large_ones_are_told() {
+    let Some(mut portal) = portal().await else { return };
+    let provider = portal.world.customers.provider().clone();
+    let mut browser = portal.browser();
+    for kilobytes in [1, 4, 12] {
+        provider.sign_in(super::user_of_size(kilobytes * 1000));
+        portal.sign_in(&mut browser, SELFCARE).await;
+        let pieces = cookies(&browser, SELFCARE, SESSION);
+        assert!(pieces.len() > kilobytes / 4, "{} pieces for {kilobytes} kB", pieces.len());
+        for (name, value) in &pieces {
+            assert!(name.len() + value.len() <= 4096, "{name} has {} bytes", value.len());
+        }
+        for name in pieces.into_iter().map(|(name, _)| name) {
+            browser.drop_cookie(&name);
+        }
+    }
+    // A session that is smaller than the one before leaves nothing of that one behind.
+    provider.sign_in(super::user_of_size(12_000));
+    portal.sign_in(&mut browser, SELFCARE).await;
+    let many = cookies(&browser, SELFCARE, SESSION).len();
+    provider.sign_in(User::new());
+    let start = Visit::navigation(format!("{SELFCARE}/sso/start"));
+    let begun = portal.send("again", &mut browser, &start).await.begun();
+    let callback = portal.from_keycloak(&mut browser, &begun).await;
+    portal.send("smaller", &mut browser, &callback).await;
+    assert!(cookies(&browser, SELFCARE, SESSION).len() < many);
+    portal.send("smaller", &mut browser, &Visit::navigation(format!("{SELFCARE}{PAGE}"))).await.forwarded();
+    portal.assert_sound();
+}
