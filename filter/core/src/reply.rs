@@ -11,7 +11,7 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::config::ErrorFormat;
-use crate::error::{LoginError, LogoutTokenError, RequestError, TokenError};
+use crate::error::{IdTokenError, LoginError, LogoutTokenError, RequestError, TokenError};
 use crate::fetch_metadata::Errand;
 use crate::page;
 use crate::request::{Header, values};
@@ -227,22 +227,23 @@ impl Denial {
                 (StatusCode::UNAUTHORIZED, Challenge::Error("insufficient_user_authentication"))
             }
             Self::Login(
+                LoginError::CodeRefused
+                | LoginError::Tokens
+                | LoginError::IdToken(IdTokenError::Absent)
+                | LoginError::AccessToken(_)
+                | LoginError::TooLarge,
+            )
+            | Self::IdpAnswer => (StatusCode::BAD_GATEWAY, Challenge::None),
+            Self::Login(
                 LoginError::Insecure
                 | LoginError::State
                 | LoginError::Cancelled
                 | LoginError::Refused
                 | LoginError::Issuer
                 | LoginError::Code
+                | LoginError::IdToken(_)
                 | LoginError::Loop,
             ) => (StatusCode::BAD_REQUEST, Challenge::None),
-            Self::Login(
-                LoginError::CodeRefused
-                | LoginError::Tokens
-                | LoginError::IdToken(_)
-                | LoginError::AccessToken(_)
-                | LoginError::TooLarge,
-            )
-            | Self::IdpAnswer => (StatusCode::BAD_GATEWAY, Challenge::None),
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, Challenge::None),
             Self::NoSuchPath => (StatusCode::NOT_FOUND, Challenge::None),
             Self::KeysUnavailable { .. }

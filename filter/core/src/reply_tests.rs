@@ -54,6 +54,13 @@ fn table() -> Vec<Row> {
         (Denial::MissingClaim, "missing_claim", 403, scope, None),
         (Denial::MissingIdentity, "missing_identity", 403, scope, None),
         (step_up(&["2"], None), "step_up", 401, Some("insufficient_user_authentication"), None),
+        (Denial::CrossSite, "cross_site", 403, None, None),
+        (Denial::SessionEnded, "session_ended", 401, Some("invalid_token"), None),
+        (Denial::Revoked, "session_revoked", 401, Some("invalid_token"), None),
+        (Denial::Method { allow: &["GET"] }, "method", 405, None, None),
+        (Denial::NoSuchPath, "no_such_path", 404, None, None),
+        (Denial::IdpUnreachable, "idp_unreachable", 503, None, Some("1")),
+        (Denial::IdpAnswer, "idp_answer", 502, None, None),
         (unavailable(7), "keys_unavailable", 503, None, Some("7")),
         (Denial::TooManyWaiting, "too_many_waiting", 503, None, Some("1")),
         (Denial::WaitedTooLong, "waited_too_long", 503, None, Some("1")),
@@ -61,8 +68,29 @@ fn table() -> Vec<Row> {
     table.extend(
         TOKEN_ERRORS.map(|(error, slug)| (Denial::Token(error), slug, 401, Some("invalid_token"), None)),
     );
+    table.extend(LOGIN_ERRORS.map(|(error, slug, status)| (Denial::Login(error), slug, status, None, None)));
     table
 }
+
+/// What the browser or the user did wrong is 400, and so is an ID token that is not for this login; an answer of
+/// Keycloak's that is none is 502.
+const LOGIN_ERRORS: [(LoginError, &str, u16); 15] = [
+    (LoginError::Insecure, "login_insecure", 400),
+    (LoginError::State, "login_state", 400),
+    (LoginError::Cancelled, "login_cancelled", 400),
+    (LoginError::Refused, "login_refused", 400),
+    (LoginError::Issuer, "login_issuer", 400),
+    (LoginError::Code, "login_code", 400),
+    (LoginError::CodeRefused, "login_code_refused", 502),
+    (LoginError::Tokens, "login_tokens", 502),
+    (LoginError::IdToken(IdTokenError::Absent), "login_id_token_absent", 502),
+    (LoginError::IdToken(IdTokenError::Nonce), "login_id_token_nonce", 400),
+    (LoginError::IdToken(IdTokenError::AccessTokenHash), "login_id_token_at_hash", 400),
+    (LoginError::IdToken(IdTokenError::Jws(TokenError::Signature)), "login_id_token_signature", 400),
+    (LoginError::AccessToken(TokenError::Audience), "login_access_token", 502),
+    (LoginError::TooLarge, "login_too_large", 502),
+    (LoginError::Loop, "login_loop", 400),
+];
 
 const TOKEN_ERRORS: [(TokenError, &str); 23] = [
     (TokenError::TooLarge, "token_too_large"),

@@ -65,12 +65,13 @@ pub(crate) fn expect_own(headers: &[Header], own: &Origin, allowed: &[String]) -
     };
     let is_own = origin.as_ref().is_some_and(|origin| origin == own);
     let is_allowed = origin.as_ref().is_some_and(|origin| allowed.contains(&origin.text));
-    let admitted = match values(headers, "sec-fetch-site").next() {
-        None => is_own || is_allowed,
-        Some(b"same-origin" | b"none") => origin.is_none() || is_own || is_allowed,
+    let sites: Vec<_> = values(headers, "sec-fetch-site").collect();
+    let admitted = match sites.as_slice() {
+        [] => is_own || is_allowed,
+        [b"same-origin" | b"none"] => origin.is_none() || is_own || is_allowed,
         // Another site: an allowed one, which `Origin` names.
-        Some(b"same-site" | b"cross-site") => is_allowed,
-        Some(_) => false,
+        [b"same-site" | b"cross-site"] => is_allowed,
+        _ => false,
     };
     if admitted { Ok(()) } else { Err(Denial::CrossSite) }
 }

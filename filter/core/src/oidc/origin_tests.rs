@@ -84,6 +84,7 @@ fn others_and_clients_that_say_nothing_may_not() {
     // No browser says both.
     shield(&[("origin", "https://selfcare.csp.com"), ("sec-fetch-site", "cross-site")], false);
     shield(&[("origin", "https://selfcare.csp.com"), ("origin", "https://selfcare.csp.com")], false);
+    shield(&[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")], false);
 }
 
 #[test]
