@@ -52,7 +52,7 @@ async fn a_good_callback_brings_a_session() {
     let requests = portal.world.customers.provider().token_requests();
     let names: std::collections::BTreeSet<&str> = requests[0].parameters.names().into_iter().collect();
     assert_eq!(names, ["code", "code_verifier", "grant_type", "redirect_uri"].into());
-    assert_eq!((portal.metric("customers.login.login_completed").await, requests.len()), (1, 1));
+    assert_eq!((portal.metric("customers.login_completed").await, requests.len()), (1, 1));
     portal.assert_sound();
 }
 
@@ -125,7 +125,7 @@ async fn every_parameter_of_a_callback_counts() {
         let start = Visit::navigation(format!("{SELFCARE}/sso/start?return=%2Frest"));
         let begun = portal.send(what, &mut browser, &start).await.begun();
         let calls = provider.token_requests().len();
-        let callback = portal.from_keycloak(&mut browser, &begun).await;
+        let callback = portal.through_keycloak(&mut browser, &begun).await;
         refused_beside_a_session(&portal, what, &mut browser, &callback, reason).await;
         assert_eq!(provider.token_requests().len(), calls, "{what}: the code is not redeemed");
         provider.tell_the_truth();
@@ -171,7 +171,7 @@ async fn a_callback_works_once_here_and_now() {
     // With a copy of the attempt's cookie it is Keycloak who says no: a code works once.
     attacker.put_cookie(format!("{SELFCARE}/"), &attempt[0].0, &attempt[0].1);
     let outcome = portal.send("replayed", &mut attacker, &foreign).await;
-    outcome.refused(400, "login_code_refused").with_page();
+    outcome.refused(502, "login_code_refused").with_page();
 
     // At another host of the realm, and at the other realm's.
     for origin in [PORTAL, ADMIN] {
@@ -254,7 +254,7 @@ async fn a_login_that_leads_nowhere_stops() {
         }
         logins += 1;
         assert!(logins < 10, "a loop without an end");
-        let callback = portal.from_keycloak(&mut forgetful, &outcome.page).await;
+        let callback = portal.through_keycloak(&mut forgetful, &outcome.page).await;
         assert_eq!(portal.send("the callback", &mut forgetful, &callback).await.page.status, 303);
         for (name, _) in cookies(&forgetful, SELFCARE, SESSION) {
             forgetful.drop_cookie(&name);
@@ -290,7 +290,7 @@ async fn a_client_authenticates_as_it_is_registered() {
                 with_login(config, |login| login["client_authentication"] = "client_secret_post".into())
             }
             Authentication::None => with_login(config, |login| {
-                drop(login.as_object_mut().map(|login| login.remove("client_secret")))
+                drop(login.as_object_mut().map(|login| login.remove("client_secret")));
             }),
         }
     };

@@ -170,7 +170,7 @@ async fn a_login_makes_a_session_of_its_own() {
     portal.world.customers.provider().sign_in(portcullis_tests::issuer::User::new());
     let start = Visit::navigation(format!("{SELFCARE}/sso/start"));
     let begun = portal.send("start", &mut victim, &start).await.begun();
-    let callback = portal.from_keycloak(&mut victim, &begun).await;
+    let callback = portal.through_keycloak(&mut victim, &begun).await;
     portal.send("the callback", &mut victim, &callback).await;
     assert_ne!(cookies(&victim, SELFCARE, SESSION), planted);
     let subject = portal.world.customers.provider().last_session().sub;

@@ -43,7 +43,7 @@ async fn an_unsafe_request_with_a_session_is_one_of_the_sites_own_pages() {
         ("no URL", post().origin(Some("x"))),
         ("cross-site with our origin", post().from(Site::CrossSite).origin(Some(SELFCARE))),
         ("two origins", post().header("origin", "https://evil.example")),
-        ("a site that nobody knows", post().header("sec-fetch-site", "x")),
+        ("two sites", post().header("sec-fetch-site", "cross-site")),
     ] {
         refused(&portal, what, &browser, &visit).await;
     }
@@ -51,6 +51,7 @@ async fn an_unsafe_request_with_a_session_is_one_of_the_sites_own_pages() {
     let old = browser.clone().without_fetch_metadata();
     allowed(&portal, "an old browser", &old, &post()).await;
     refused(&portal, "an old browser on another site", &old, &post().from(Site::CrossSite)).await;
+    refused(&portal, "a site that nobody knows", &old, &post().header("sec-fetch-site", "x")).await;
     refused(&portal, "neither header", &old, &post().origin(None)).await;
     allowed(&portal, "Fetch Metadata alone", &browser, &post().origin(None)).await;
     // Reading is not writing: a link from anywhere leads to the page.

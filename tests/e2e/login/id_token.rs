@@ -159,7 +159,7 @@ async fn the_access_token_of_a_login_is_judged_too() {
         ("a lifetime of a day", set("exp", (now + 86_400).into())),
         ("issued ahead", set("iat", (now + 3600).into())),
     ] {
-        refused(&portal, what, lie, 400, "login_access_token").await;
+        refused(&portal, what, lie, 502, "login_access_token").await;
     }
     // The subjects differ, seen from the other side.
     refused(&portal, "another subject", set("sub", "other".into()), 400, "login_id_token_sub").await;

@@ -200,11 +200,11 @@ impl Portal {
     /// Goes to a page, to Keycloak, and up to the callback, which is not sent: a navigation from another site, which is what Keycloak is.
     async fn to_callback(&self, browser: &mut Browser, url: &str) -> Visit {
         let start = self.send("the page", browser, &Visit::navigation(url)).await;
-        self.from_keycloak(browser, &start.begun()).await
+        self.through_keycloak(browser, &start.begun()).await
     }
 
     /// Goes on to Keycloak from an answer that sends there, and up to the callback.
-    async fn from_keycloak(&self, browser: &mut Browser, begun: &Page) -> Visit {
+    async fn through_keycloak(&self, browser: &mut Browser, begun: &Page) -> Visit {
         let keycloak = browser.follow(begun).await;
         let callback = keycloak.location();
         let callback = callback.unwrap_or_else(|| panic!("{}: {}", keycloak.status, keycloak.text()));
@@ -349,9 +349,9 @@ fn parameter(url: &str, name: &str) -> Option<String> {
 /// A user whose access token has about so many bytes.
 fn user_of_size(bytes: usize) -> User {
     // What no compression makes small; three quarters become the whole in base64.
-    let filler: String =
+    let filler: Vec<String> =
         (0..bytes * 3 / 4 / 32).map(|_| format!("{:032x}", rand::random::<u128>())).collect();
-    User::new().with(json!({"filler": filler}))
+    User::new().with(json!({"filler": filler.concat()}))
 }
 
 /// Waits until the access tokens of the session that was begun last have ended.

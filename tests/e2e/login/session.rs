@@ -154,32 +154,29 @@ async fn keys_of_the_cookies_are_rotated_by_configuration() {
         (json!({"id": "one", "env": "PORTCULLIS_COOKIE_KEY"}), json!({"id": "two", "env": "OTHER_KEY"}));
     let Some(mut portal) = portal_with(keys(json!([old]))).await else { return };
     let visit = Visit::navigation(format!("{SELFCARE}{PAGE}"));
-    let mut before = portal.signed_in().await;
+    let before = portal.signed_in().await;
     let both = portal.world.wire(keys(json!([new, old])));
     portal.world.envoy.update_listener(&both).await.unwrap_or_else(|e| panic!("{e}"));
-    let mut before = portal_browser_with(&portal, &mut before);
+    let mut before = moved(&portal, &before);
     portal.send("the old key opens", &mut before, &visit).await.forwarded();
     let after = portal.signed_in().await;
     let only_new = portal.world.wire(keys(json!([new])));
     portal.world.envoy.update_listener(&only_new).await.unwrap_or_else(|e| panic!("{e}"));
-    let mut after = portal_browser_with(&portal, &after);
+    let mut after = moved(&portal, &after);
     portal.send("the new key", &mut after, &visit).await.forwarded();
-    let mut before = portal_browser_with(&portal, &before);
+    let mut before = moved(&portal, &before);
     portal.send("the old key is gone", &mut before, &visit).await.begun();
     // The same id with other bytes opens nothing.
     let inline = json!([{"id": "two", "inline": COOKIE_KEY}]);
     let other_bytes = portal.world.wire(keys(inline));
     portal.world.envoy.update_listener(&other_bytes).await.unwrap_or_else(|e| panic!("{e}"));
-    let mut after = portal_browser_with(&portal, &after);
+    let mut after = moved(&portal, &after);
     portal.send("the bytes count, not the id", &mut after, &visit).await.begun();
     portal.assert_sound();
 }
 
 /// The browser with its cookies, at the port where Envoy listens by now.
-fn portal_browser_with(
-    portal: &super::Portal,
-    browser: &portcullis_tests::Browser,
-) -> portcullis_tests::Browser {
+fn moved(portal: &super::Portal, browser: &portcullis_tests::Browser) -> portcullis_tests::Browser {
     super::ORIGINS
         .iter()
         .fold(browser.clone(), |browser, origin| browser.tls_route(origin, portal.world.envoy.addr()))

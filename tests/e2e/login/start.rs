@@ -122,7 +122,7 @@ async fn where_a_login_is_offered_the_page_has_a_link_to_it() {
     assert_eq!(href, "/sso/start?return=%2Frest%2Fa%3Fb%3Dc");
     let start = Visit::navigation(format!("{PORTAL}{href}")).from(Site::SameOrigin);
     let begun = portal.send("the link", &mut browser, &start).await.begun();
-    let callback = portal.from_keycloak(&mut browser, &begun).await;
+    let callback = portal.through_keycloak(&mut browser, &begun).await;
     let back = portal.send("the callback", &mut browser, &callback).await;
     assert_eq!(
         back.page.location().map(String::from),
@@ -178,7 +178,7 @@ async fn a_login_returns_to_a_local_path_or_to_the_root() {
         let query = portcullis_tests::browser::encode_form(&[("return", target)]);
         let start = Visit::navigation(format!("{SELFCARE}/sso/start?{query}"));
         let begun = portal.send(target, &mut browser, &start).await.begun();
-        let callback = portal.from_keycloak(&mut browser, &begun).await;
+        let callback = portal.through_keycloak(&mut browser, &begun).await;
         let back = portal.send(target, &mut browser, &callback).await;
         assert_eq!(
             (back.page.status, back.page.header("location").as_deref()),
@@ -190,7 +190,7 @@ async fn a_login_returns_to_a_local_path_or_to_the_root() {
     let twice = Visit::navigation(format!("{SELFCARE}/sso/start?return=%2Fa&return=%2F%2Fevil.example"));
     let mut browser = portal.browser();
     let begun = portal.send("twice", &mut browser, &twice).await.begun();
-    let callback = portal.from_keycloak(&mut browser, &begun).await;
+    let callback = portal.through_keycloak(&mut browser, &begun).await;
     let back = portal.send("twice", &mut browser, &callback).await;
     assert_eq!(back.page.header("location").as_deref(), Some("/"), "{}", back.context());
     portal.assert_sound();

@@ -11,7 +11,7 @@ fn sensitive() -> Visit {
 
 async fn complete(portal: &Portal, browser: &mut portcullis_tests::Browser, outcome: &super::Outcome) {
     let begun = outcome.begun();
-    let callback = portal.from_keycloak(browser, &begun).await;
+    let callback = portal.through_keycloak(browser, &begun).await;
     let back = portal.send("the callback", browser, &callback).await;
     assert_eq!(back.page.status, 303, "{}", back.context());
 }
@@ -116,7 +116,7 @@ async fn a_login_that_was_tampered_with_on_the_way_steps_up_nothing() {
 #[tokio::test]
 async fn levels_of_the_configuration_are_asked_for_at_every_login() {
     let config = super::with_login(super::config(), |login| {
-        login["acr_values"] = serde_json::json!(["silver", "gold"])
+        login["acr_values"] = serde_json::json!(["silver", "gold"]);
     });
     let Some(portal) = super::portal_with(config).await else { return };
     let visit = Visit::navigation(format!("{SELFCARE}{PAGE}"));

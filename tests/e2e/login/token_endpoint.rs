@@ -60,14 +60,14 @@ async fn an_answer_that_is_none_ends_the_login_on_a_page() {
 async fn an_answer_without_one_of_its_members_is_none() {
     let Some(mut portal) = portal().await else { return };
     for (what, lie, status, reason) in [
-        ("no ID token", Lie::no_member("id_token"), 400, "login_id_token_absent"),
+        ("no ID token", Lie::no_member("id_token"), 502, "login_id_token_absent"),
         ("no access token", Lie::no_member("access_token"), 502, "login_tokens"),
         ("no token type", Lie::no_member("token_type"), 502, "login_tokens"),
         ("a token type that is not ours", Lie::member("token_type", "DPoP"), 502, "login_tokens"),
         ("an access token that is a number", Lie::member("access_token", 1), 502, "login_tokens"),
         ("an empty access token", Lie::member("access_token", ""), 502, "login_tokens"),
         ("a header in the access token", Lie::member("access_token", "a\r\nx: y"), 502, "login_tokens"),
-        ("an ID token that is an object", Lie::member("id_token", json!({})), 400, "login_id_token_absent"),
+        ("an ID token that is an object", Lie::member("id_token", json!({})), 502, "login_id_token_absent"),
     ] {
         portal.world.customers.provider().lie(lie);
         redeem(&portal, what).await.refused(status, reason).with_page();
@@ -76,7 +76,7 @@ async fn an_answer_without_one_of_its_members_is_none() {
     // The ID token in the access token's place: both are signed by the same key.
     let swapped = Lie::answer(|answer| answer["access_token"] = answer["id_token"].clone());
     portal.world.customers.provider().lie(swapped);
-    redeem(&portal, "an ID token as the access token").await.refused(400, "login_access_token");
+    redeem(&portal, "an ID token as the access token").await.refused(502, "login_access_token");
     let swapped = Lie::answer(|answer| answer["id_token"] = answer["access_token"].clone());
     portal.world.customers.provider().tell_the_truth();
     portal.world.customers.provider().lie(swapped);
@@ -98,7 +98,7 @@ async fn a_slow_answer_is_waited_for_and_a_user_who_is_gone_is_not() {
     portal
         .send("ended meanwhile", &mut browser, &callback)
         .await
-        .refused(400, "login_code_refused")
+        .refused(502, "login_code_refused")
         .with_page();
     // A client that leaves while its code is redeemed.
     let mut browser = portal.browser();
@@ -140,7 +140,7 @@ async fn large_tokens_fit_and_too_large_ones_are_told() {
     provider.sign_in(User::new());
     let start = Visit::navigation(format!("{SELFCARE}/sso/start"));
     let begun = portal.send("again", &mut browser, &start).await.begun();
-    let callback = portal.from_keycloak(&mut browser, &begun).await;
+    let callback = portal.through_keycloak(&mut browser, &begun).await;
     portal.send("smaller", &mut browser, &callback).await;
     assert!(cookies(&browser, SELFCARE, SESSION).len() < many);
     portal.send("smaller", &mut browser, &Visit::navigation(format!("{SELFCARE}{PAGE}"))).await.forwarded();

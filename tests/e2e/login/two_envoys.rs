@@ -2,7 +2,7 @@
 
 use portcullis_tests::{Browser, Visit};
 
-use super::{PAGE, Portal, SELFCARE, config, portal, until_tokens_end, without_skew};
+use super::{PAGE, SELFCARE, config, portal, portal_with, until_tokens_end, with_login, without_skew};
 
 fn page() -> Visit {
     Visit::navigation(format!("{SELFCARE}{PAGE}"))
@@ -33,8 +33,12 @@ async fn a_login_that_begins_at_one_ends_at_the_other() {
 /// Each renews for itself: the session that either has renewed goes on at both.
 #[tokio::test]
 async fn a_session_that_one_has_renewed_goes_on_at_the_other() {
-    let Some(mut portal): Option<Portal> = super::portal_with(without_skew(config())).await else { return };
-    let other = portal.world.wire(without_skew(config())).start().await.unwrap_or_else(|e| panic!("{e}"));
+    let config = || {
+        let session = serde_json::json!({"refresh_before": "1s"});
+        without_skew(with_login(config(), |login| login["session"] = session))
+    };
+    let Some(mut portal) = portal_with(config()).await else { return };
+    let other = portal.world.wire(config()).start().await.unwrap_or_else(|e| panic!("{e}"));
     let provider = portal.world.customers.provider().clone();
     provider.access_tokens_live(3);
     let mut browser = portal.signed_in().await;

@@ -37,7 +37,7 @@ impl Jar {
             return;
         };
         // The only error that is not the server's fault: it deletes a cookie that is not there.
-        let _ = self.store.insert_raw(&cookie, url);
+        let _ = self.store.insert_raw(&cookie, &as_secure(url));
     }
 
     /// The `cookie` header of a request, if it has one.
@@ -83,7 +83,8 @@ impl Jar {
 
     /// Longer paths first, then by name: the store itself has no order.
     fn matching(&self, url: &Url) -> Vec<&RawCookie<'static>> {
-        let mut cookies = self.store.matches(url);
+        let url = as_secure(url);
+        let mut cookies = self.store.matches(&url);
         cookies.sort_by_key(|cookie| {
             (std::cmp::Reverse(String::from(&cookie.path).len()), cookie.name().to_owned())
         });
@@ -109,4 +110,13 @@ fn acceptable(cookie: &RawCookie<'_>, url: &Url) -> bool {
 fn trustworthy(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     url.scheme() == "https" || host == "localhost" || host.ends_with(".localhost") || host == "127.0.0.1"
+}
+
+/// The URL as the store is to see it, to which `localhost` is a secure host, but no host below it.
+fn as_secure(url: &Url) -> Url {
+    let mut url = url.clone();
+    if trustworthy(&url) {
+        url.set_scheme("https").expect("one scheme of HTTP can replace the other");
+    }
+    url
 }

@@ -88,8 +88,10 @@ async fn over_http1(stream: Stream, request: Request<Bytes>) -> io::Result<RawRe
 }
 
 async fn over_http2(stream: Stream, request: Request<Bytes>) -> io::Result<RawResponse> {
-    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
-    let (mut sender, connection) = handshake.await.map_err(io::Error::other)?;
+    let mut client = http2::Builder::new(TokioExecutor::new());
+    // As much as a browser takes: a session of large tokens is many cookies.
+    client.max_header_list_size(256 * 1024);
+    let (mut sender, connection) = client.handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let _driver = drive(connection);
     collect(sender.send_request(request.map(Full::new)).await).await
 }
