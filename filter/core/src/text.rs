@@ -248,9 +248,9 @@ const fn english(page: Page) -> (&'static str, &'static str, &'static str) {
         Page::SignIn => ("Sign in", "You need to sign in to see this page.", "Sign in"),
         Page::SessionEnded => (
             "Your session has ended",
-            "What you sent was not processed. Sign in on a new tab, then come back to this one and reload it: your \
-             browser sends everything again.",
-            "Sign in on a new tab",
+            "What you sent was not processed. Sign in, which opens a new tab, then come back to this one and \
+             reload it: your browser sends everything again.",
+            "Sign in (new tab)",
         ),
         Page::Forbidden => {
             ("No access", "Your account does not have access to this page.", "Use another account")
