@@ -4,7 +4,6 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use http::HeaderName;
 use serde_json::{Map, Value};
 
 use crate::error::TokenError;
@@ -12,7 +11,7 @@ use crate::jose::claims::{Claim, Claims};
 use crate::keycloak;
 use crate::realm::Realm;
 use crate::reply::Denial;
-use crate::request::{Header, values};
+use crate::request::{Header, http_token, values};
 use crate::token::AccessToken;
 
 /// Headers by which some upstreams let a client replace the path or the method that was judged. Nobody
@@ -122,7 +121,7 @@ impl IdentityPolicy {
             .collect();
         let kept: Vec<&str> = options
             .iter()
-            .filter_map(|option| field_name(option))
+            .filter_map(|option| http_token(option))
             .filter(|name| !self.protects(name))
             .collect();
         if kept.len() < options.len() {
@@ -304,11 +303,6 @@ fn encode(text: &str, separator: &str) -> Result<String, TokenError> {
         }
     }
     Ok(encoded)
-}
-
-/// A field name that may be repeated in a value of ours (RFC 9110 section 5.1): no control, no space.
-fn field_name(bytes: &[u8]) -> Option<&str> {
-    HeaderName::from_bytes(bytes).ok().and_then(|_| std::str::from_utf8(bytes).ok())
 }
 
 /// A header name's bytes as an upstream may fold them.

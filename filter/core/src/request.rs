@@ -73,6 +73,13 @@ pub(crate) fn values<'h>(headers: &'h [Header], name: &str) -> impl Iterator<Ite
         .map(|(_, value)| value.as_slice())
 }
 
+/// A token as HTTP has it (RFC 9110 section 5.6.2), the form of field names and methods.
+pub(crate) fn http_token(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok().filter(|text| !text.is_empty())?;
+    let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    text.bytes().all(is_tchar).then_some(text)
+}
+
 fn single<'h>(headers: &'h [Header], name: &str) -> Result<&'h [u8], RequestError> {
     let mut values = values(headers, name);
     match (values.next(), values.next()) {
@@ -125,6 +132,18 @@ mod tests {
             check(&[GOOD[0], GOOD[1], (":path", path)], Err(RequestError::Path));
         }
         check(&[GOOD.as_slice(), &[("x", &[b'x'; 1000])]].concat(), Err(RequestError::HeadTooLarge));
+    }
+
+    /// Delimiters, spaces, controls and what is not ASCII are in no token.
+    #[test]
+    fn a_token_is_of_the_characters_of_the_rfc() {
+        let tchars = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+        assert_eq!(http_token(tchars).map(str::as_bytes), Some(&tchars[..]));
+        for byte in (0..=u8::MAX).filter(|byte| !tchars.contains(byte)) {
+            assert_eq!(http_token(&[b'x', byte]), None, "{byte}");
+        }
+        assert_eq!(http_token("x\u{fc}".as_bytes()), None);
+        assert_eq!(http_token(b""), None);
     }
 
     #[test]

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use http::HeaderName;
-
 use super::Place;
 use crate::config;
 use crate::error::ConfigError;
 use crate::identity::{HeaderRule, IdentityPolicy, OVERRIDES, Source, fold};
+use crate::request::http_token;
 
 /// Fields that HTTP, Envoy or this filter need for themselves: no identity header may bear their names, and
 /// no strip prefix may take them away.
@@ -104,7 +103,7 @@ fn strip(prefixes: Option<&[String]>, place: &Place) -> Result<Vec<String>, Conf
         if prefix.contains('*') {
             return Err(place.error(format_args!("`{prefix}`: a prefix is written without *")));
         }
-        if HeaderName::from_bytes(prefix.as_bytes()).is_err() {
+        if http_token(prefix.as_bytes()).is_none() {
             return Err(place.error(format_args!("`{prefix}` is not how a header name begins")));
         }
         let prefix: String = fold(prefix).map(char::from).collect();
@@ -123,7 +122,7 @@ fn strip(prefixes: Option<&[String]>, place: &Place) -> Result<Vec<String>, Conf
 fn header_name(name: &str, place: &Place) -> Result<String, ConfigError> {
     place.text(name)?;
     let lower = name.to_ascii_lowercase();
-    if HeaderName::from_bytes(name.as_bytes()).is_err() {
+    if http_token(name.as_bytes()).is_none() {
         return Err(place.error(format_args!("`{name}` is no header name")));
     }
     let folded: String = fold(&lower).map(char::from).collect();

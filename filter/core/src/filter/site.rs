@@ -13,6 +13,7 @@ use crate::keycloak::NO_AUTHENTICATION;
 use crate::oidc::origin::Origin;
 use crate::pattern::Pattern;
 use crate::realm::Realm;
+use crate::request::http_token;
 use crate::rule::{Access, DEFAULT_METHODS, Rule, RuleSet};
 use crate::site::{HostPattern, Site, SiteMap};
 
@@ -115,7 +116,7 @@ fn methods(configured: Option<&[String]>, place: &Place) -> Result<Vec<String>, 
     let Some(configured) = configured else { return Ok(DEFAULT_METHODS.map(str::to_owned).to_vec()) };
     place.names(configured)?;
     for (at, method) in configured.iter().enumerate() {
-        if http::Method::from_bytes(method.as_bytes()).is_err() {
+        if http_token(method.as_bytes()).is_none() {
             return Err(place.item(at).error(format_args!("`{method}` is no method")));
         }
         if method.bytes().any(|byte| byte.is_ascii_lowercase()) {
