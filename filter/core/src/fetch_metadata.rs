@@ -1,6 +1,6 @@
 //! What a request is for, as browsers say it (Fetch Metadata), and as others let guess.
 
-use crate::request::{Header, values};
+use crate::request::{Header, values, weight};
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,9 +68,7 @@ fn accepts_html(headers: &[Header]) -> bool {
     let html = ranges.into_iter().any(|range| {
         let mut parts = range.split(';').map(str::trim);
         let html = parts.next().is_some_and(|media| media.eq_ignore_ascii_case("text/html"));
-        let weight =
-            parts.find_map(|part| part.strip_prefix("q=")).and_then(|weight| weight.parse::<f32>().ok());
-        html && weight.unwrap_or(1.0) > 0.0
+        html && parts.find_map(|part| part.strip_prefix("q=")).and_then(weight) != Some(0)
     });
     html && !is_prefetch(headers)
 }
@@ -117,6 +115,9 @@ mod tests {
             check("GET", &[NAVIGATE, HTML, purpose], Errand::Other, false);
             check("GET", &[HTML, purpose], Errand::Other, true);
         }
-        check("GET", &[("accept", "text/html;q=0")], Errand::Other, true);
+        for accept in ["text/html;q=0", "text/html; q=0.000, */*"] {
+            check("GET", &[("accept", accept)], Errand::Other, true);
+        }
+        check("GET", &[("accept", "text/html;q=0.001")], Errand::Navigation, true);
     }
 }

@@ -80,6 +80,14 @@ pub(crate) fn http_token(bytes: &[u8]) -> Option<&str> {
     text.bytes().all(is_tchar).then_some(text)
 }
 
+/// A weight in thousandths (RFC 9110 section 12.4.2); further digits do not count.
+pub(crate) fn weight(text: &str) -> Option<u16> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let sound = matches!(whole, "0" | "1") && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    let thousandths = sound.then(|| format!("{whole}{fraction:0<3.3}"))?;
+    thousandths.parse().ok().filter(|weight| *weight <= 1000)
+}
+
 fn single<'h>(headers: &'h [Header], name: &str) -> Result<&'h [u8], RequestError> {
     let mut values = values(headers, name);
     match (values.next(), values.next()) {
@@ -144,6 +152,21 @@ mod tests {
         }
         assert_eq!(http_token("x\u{fc}".as_bytes()), None);
         assert_eq!(http_token(b""), None);
+    }
+
+    #[test]
+    fn a_weight_is_from_zero_to_one() {
+        for (text, expect) in
+            [("0", 0), ("0.", 0), ("0.000", 0), ("0.0000", 0), ("0.5", 500), ("0.05", 50), ("0.1239", 123)]
+        {
+            assert_eq!(weight(text), Some(expect), "{text}");
+        }
+        for text in ["1", "1.", "1.0", "1.000"] {
+            assert_eq!(weight(text), Some(1000), "{text}");
+        }
+        for text in ["", ".", "1.001", "2", "00", "-0", "+1", "0.+1", "0.5.5", "1e0", "NaN", "inf", " 1"] {
+            assert_eq!(weight(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::Catalogue;
+use crate::request::weight;
 
 /// The language that is built in.
 pub(crate) const ENGLISH: &str = "en";
@@ -137,7 +138,7 @@ impl Texts {
 
     /// RFC 4647 section 3.4: of the ranges for which there is a language, the one that weighs most.
     fn lookup(&self, accept_language: &str) -> Option<&str> {
-        let mut best = (0.0, None);
+        let mut best = (0, None);
         for item in accept_language.split(',').take(MAX_RANGES) {
             if let Some((range, weight)) = weighted(item)
                 && weight > best.0
@@ -167,16 +168,14 @@ impl Texts {
 }
 
 /// A language range and its weight (RFC 9110 section 12.5.4); `*` matches no language in particular.
-fn weighted(item: &str) -> Option<(&str, f32)> {
+fn weighted(item: &str) -> Option<(&str, u16)> {
     let mut parts = item.split(';').map(str::trim);
     let range = parts.next().filter(|range| is_tag(range))?;
     let weight = match parts.next() {
-        None => 1.0,
-        Some(weight) => {
-            weight.strip_prefix(['q', 'Q'])?.trim_start().strip_prefix('=')?.trim().parse().ok()?
-        }
+        None => 1000,
+        Some(part) => weight(part.strip_prefix(['q', 'Q'])?.trim_start().strip_prefix('=')?.trim())?,
     };
-    (0.0..=1.0).contains(&weight).then_some((range, weight))
+    Some((range, weight))
 }
 
 /// Leaves out the last subtag, and a singleton that then ends it.
