@@ -234,6 +234,11 @@ fn portabilling_hears_of_401_in_its_own_words_and_of_the_rest_by_status() {
         let audience = Audience { format: ErrorFormat::Portabilling, errand, ..audience() };
         for (denial, slug, status, error, wait) in table() {
             let reply = render(&denial, &audience);
+            // Whoever is in the middle of a login is no client of PortaBilling's.
+            if errand == Errand::Navigation && matches!(denial, Denial::Login(_)) {
+                assert_eq!(header(&reply, "content-type"), Some("text/html; charset=utf-8"), "{slug}");
+                continue;
+            }
             let body: Value = serde_json::from_str(&reply.body).unwrap();
             assert_eq!(header(&reply, "content-type"), Some("application/json"), "{slug}");
             assert_eq!(header(&reply, "www-authenticate").is_some(), error.is_some(), "{slug}");
@@ -271,17 +276,11 @@ fn a_navigation_gets_a_page_that_loads_nothing() {
         let policy = header(&reply, "content-security-policy").unwrap();
         assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{slug}");
         assert_eq!(header(&reply, "cache-control"), Some("no-store"), "{slug}");
-        let title = match status {
-            400 => "Bad request",
-            401 => "Sign in",
-            403 => "No access",
-            421 => "Unknown address",
-            _ => "Temporarily unavailable",
-        };
-        let heading = format!("<h1>{title}</h1>");
+        let (page, _) = page_for(&denial, &audience);
+        let heading = format!("<h1>{}</h1>", Texts::default().speak(None).title(page).text);
         assert!(reply.body.starts_with("<!doctype html>") && reply.body.contains(&heading), "{slug}");
         assert!(reply.body.contains(&format!(">{ID}</code>")), "{slug}");
-        for never in ["<script", "http:", "https:", "src=", "href=", "customers", slug] {
+        for never in ["<script", "\"http", "url(", "src=", "href=", "customers", slug] {
             assert!(!reply.body.contains(never), "{slug}: {never}");
         }
     }
