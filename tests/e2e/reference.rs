@@ -1,7 +1,8 @@
 //! `envoy/reference.yaml` is the operator's documentation: it loads, and no field is missing from it.
 
-use portcullis_core::Filter;
+use portcullis_core::{ConfigError, Filter};
 use portcullis_tests::EnvoyConfig;
+use portcullis_tests::envoy::SECRETS;
 use serde_json::{Map, Value, json};
 
 use crate::support::{Assert as _, SELFCARE, world_with};
@@ -10,12 +11,18 @@ fn reference() -> Value {
     EnvoyConfig::file("reference.yaml").plugin_value()
 }
 
+/// Reads a document with the secrets that it names.
+fn parse(document: &Value) -> Result<Filter, ConfigError> {
+    let secrets = SECRETS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Filter::parse_in(document.to_string().as_bytes(), &secrets.into())
+}
+
 /// The names that the parser would take beside an unknown one, from its own message.
 fn fields_at(document: &Value, pointer: &str) -> Vec<String> {
     let mut document = document.clone();
     let place = document.pointer_mut(pointer).and_then(Value::as_object_mut).expect(pointer);
     place.insert("no-such-field".to_owned(), json!(1));
-    let problem = Filter::parse(document.to_string().as_bytes()).expect_err(pointer).problem;
+    let problem = parse(&document).expect_err(pointer).problem;
     let (_, expected) = problem.split_once("expected ").unwrap_or_else(|| panic!("{pointer}: {problem}"));
     expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
@@ -24,7 +31,7 @@ fn fields_at(document: &Value, pointer: &str) -> Vec<String> {
 fn pages_at(document: &Value) -> Vec<String> {
     let mut document = document.clone();
     document["text"]["languages"]["uk"]["no-such-page.title"] = json!("x");
-    let problem = Filter::parse(document.to_string().as_bytes()).expect_err("no such page").problem;
+    let problem = parse(&document).expect_err("no such page").problem;
     let (_, names) = problem.split_once("action of ").unwrap_or_else(|| panic!("{problem}"));
     names.split(", ").map(str::to_owned).collect()
 }
@@ -32,12 +39,17 @@ fn pages_at(document: &Value) -> Vec<String> {
 #[test]
 fn the_reference_leaves_no_field_out() {
     let document = reference();
-    Filter::parse(document.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+    parse(&document).unwrap_or_else(|error| panic!("{error}"));
     // Places of one kind share the documentation: a field may stand at any of them.
-    let places: [&[&str]; 14] = [
+    let places: [&[&str]; 19] = [
         &[""],
         &["/realms/customers", "/realms/admins"],
         &["/realms/customers/keys"],
+        &["/realms/customers/login"],
+        &["/realms/customers/login/client_secret", "/realms/customers/login/cookie_keys/1"],
+        &["/realms/customers/login/cookie_keys/0", "/realms/customers/login/cookie_keys/1"],
+        &["/realms/customers/login/session"],
+        &["/realms/customers/login/attempt"],
         &["/sites/0"],
         &["/sites/0/rules/0", "/sites/0/rules/3"],
         &["/sites/0/rules/0/path", "/sites/0/rules/1/path", "/sites/0/rules/2/path"],

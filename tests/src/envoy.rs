@@ -34,7 +34,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 use self::admin::Admin;
-pub use self::config::EnvoyConfig;
+pub use self::config::{EnvoyConfig, SECRETS};
 
 /// How long an Envoy may take to start: compiling a large module is slow on a busy machine.
 const START: Duration = Duration::from_mins(1);

@@ -3,10 +3,20 @@
 use serde_json::{Map, Value};
 
 use crate::authority::Host;
+use crate::cookie;
+use crate::error::LoginError;
+use crate::fetch_metadata::{Errand, may_be_navigation};
+use crate::filter::Filter;
 use crate::jose::alg::Algorithm;
 use crate::jose::jwk::KeySet;
 use crate::jose::jws::Jws;
+use crate::oidc::browser::Browser;
+use crate::oidc::callback::Callback;
+use crate::oidc::{attempt, loops, return_target};
 use crate::path::NormalPath;
+use crate::request::{Header, Request};
+use crate::session::{OpenedSessions, Session};
+use crate::time::UnixTime;
 
 /// An unverified token.
 #[derive(Debug)]
@@ -58,4 +68,53 @@ pub fn normal_path(path: &[u8]) -> Option<String> {
 /// A canonical host.
 pub fn host(authority: &[u8]) -> Option<String> {
     Host::parse(authority).map(|host| host.as_str().to_owned())
+}
+
+/// Where a login would return to.
+pub fn return_target(text: &str) -> String {
+    return_target::read(text, "/sso")
+}
+
+/// State and code of a callback with this path, for an issuer that names itself; `Err`: the reason.
+pub fn callback(path: &[u8], issuer: &str) -> Result<(String, String), &'static str> {
+    let head = [(":authority", &b"a"[..]), (":method", b"GET"), (":path", path)];
+    let head: Vec<Header> = head.map(|(name, value)| (name.to_owned(), value.to_vec())).to_vec();
+    let request = Request::parse(&head, 65_536).map_err(|_| "request")?;
+    let callback = Callback::parse(&request).map_err(LoginError::slug)?;
+    let state = callback.state.clone();
+    Ok((state, callback.code(issuer, true).map_err(LoginError::slug)?))
+}
+
+/// Whether a request with these headers is sent to sign in, and whether it may begin a login where it asks for one.
+pub fn navigates(headers: &[Header]) -> (bool, bool) {
+    (Errand::of(headers) == Errand::Navigation, may_be_navigation(headers))
+}
+
+/// What is left of the `cookie` field for an upstream; `None`: it stays as it is.
+pub fn cookies_without_ours(headers: &[Header]) -> Option<Vec<u8>> {
+    cookie::without_ours(headers)
+}
+
+/// A realm with a login, whose seals can be tried.
+#[derive(Debug)]
+pub struct Sealing(Filter, OpenedSessions);
+
+impl Sealing {
+    /// The login of the first realm of a configuration.
+    pub fn of(document: &[u8]) -> Option<Self> {
+        let filter = Filter::parse(document).ok()?;
+        let opened = OpenedSessions::new(&filter);
+        Some(Self(filter, opened))
+    }
+
+    /// Whether the cookies of a head hold a session, or a login that bears this `state`. Nobody sealed one.
+    pub fn opens(&mut self, headers: &[Header], state: &str) -> bool {
+        let now = UnixTime(1_794_315_200);
+        let Some(realm) = self.0.realms().iter().find(|realm| realm.login.is_some()) else { return false };
+        let Some(login) = &realm.login else { return false };
+        let Some(browser) = Browser::read(headers, login) else { return false };
+        Session::find((realm, login), &browser, &mut self.1, now).is_some()
+            || attempt::find((realm, login), &browser, state, now).is_some()
+            || loops::is_loop(realm, login, &browser, now)
+    }
 }

@@ -10,8 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use libfuzzer_sys::fuzz_target;
 use p256::ecdsa::{Signature, SigningKey, signature::Signer as _};
 use portcullis_core::{
-    AcceptedTokens, Decision, Entropy, Env, Exchange, Filter, Ground, Header, KeyStore, Knowledge, Monotonic, OpenedSessions,
-    Revoked, Step, UnixTime, fuzzing,
+    AcceptedTokens, Decision, Entropy, Env, Exchange, Filter, Ground, Header, KeyStore, Knowledge, Monotonic,
+    OpenedSessions, Revoked, Step, UnixTime, fuzzing,
 };
 use serde_json::{Value, json};
 
@@ -72,7 +72,11 @@ fuzz_target!(|input: &[u8]| {
     let mut judge = || {
         let (accepted, opened, revoked) = (&mut accepted, &mut opened, &mut revoked);
         let entropy = &mut Entropy::seeded([7; 32]);
-        Exchange::start(&mut Knowledge { filter, keys, accepted, opened, revoked, entropy, env: ENV }, &head, None)
+        Exchange::start(
+            &mut Knowledge { filter, keys, accepted, opened, revoked, entropy, env: ENV },
+            &head,
+            None,
+        )
     };
     let step = judge();
     assert_eq!(format!("{step:?}"), format!("{:?}", judge()), "a remembered token is judged as at first");
@@ -108,6 +112,7 @@ fuzz_target!(|input: &[u8]| {
                 assert!(!id.contains(['>', '"', '\'']));
             }
         }
+        Step::Done(Decision::Answer { .. }) => panic!("nobody signs in here"),
         Step::Wait(..) => assert!(!values("authorization").is_empty()),
     }
 });

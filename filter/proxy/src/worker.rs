@@ -46,7 +46,7 @@ pub(crate) struct Worker {
 
 #[derive(Debug)]
 struct Waiting {
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     wants: Wants,
     /// Whether the client has gone, and only what others need of it is still done.
     alone: bool,

@@ -79,18 +79,11 @@ fn config() -> EnvoyConfig {
 
 /// The same without TLS.
 fn plain_config() -> EnvoyConfig {
-    let capabilities = ["proxy_add_header_map_value", "proxy_on_request_body", "proxy_on_response_headers"];
-    EnvoyConfig::file("two-realms.yaml")
+    EnvoyConfig::file("login.yaml")
         .vm_env("CUSTOMERS_CLIENT_SECRET", CLIENT_SECRET)
         .vm_env("ADMINS_CLIENT_SECRET", "the administrators' secret")
         .vm_env("PORTCULLIS_COOKIE_KEY", COOKIE_KEY)
         .edit_manager(|manager| {
-            let config = &mut manager["http_filters"][0]["typed_config"]["config"];
-            config["allow_on_headers_stop_iteration"] = true.into();
-            let list = &mut config["vm_config"]["capability_restriction_config"]["allowed_capabilities"];
-            for capability in capabilities {
-                list[capability] = json!({});
-            }
             // On a starved machine a hundred logins take their time.
             for timeout in ["request_timeout", "stream_idle_timeout"] {
                 manager[timeout] = "60s".into();

@@ -13,6 +13,13 @@ pub(super) const LISTENERS: &str = "listeners.json";
 
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 
+/// What the shipped configurations take from Envoy's environment.
+pub const SECRETS: [(&str, &str); 3] = [
+    ("CUSTOMERS_CLIENT_SECRET", "the customers' secret"),
+    ("ADMINS_CLIENT_SECRET", "the administrators' secret"),
+    ("PORTCULLIS_COOKIE_KEY", "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA"),
+];
+
 /// What Envoy will be started with.
 #[derive(Clone, Debug)]
 #[must_use = "a configuration does nothing before it is started"]
@@ -43,7 +50,7 @@ impl EnvoyConfig {
         let mut config = Self {
             yaml,
             concurrency: 1,
-            environment: Vec::new(),
+            environment: SECRETS.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
             log_level: "info".to_owned(),
             component_log_level: None,
             dynamic: false,
@@ -204,8 +211,12 @@ impl EnvoyConfig {
     /// Sets a variable of the filter's environment, as an operator's `vm_config.environment_variables` would.
     pub fn vm_env(mut self, name: &str, value: &str) -> Self {
         for filter in wasm_filters(&mut self.yaml) {
-            filter["typed_config"]["config"]["vm_config"]["environment_variables"]["key_values"][name] =
-                value.into();
+            let variables = &mut filter["typed_config"]["config"]["vm_config"]["environment_variables"];
+            // Envoy takes a variable from one place only.
+            if let Some(passed_on) = variables.get_mut("host_env_keys").and_then(Value::as_array_mut) {
+                passed_on.retain(|known| known != name);
+            }
+            variables["key_values"][name] = value.into();
         }
         self
     }

@@ -20,7 +20,7 @@ use crate::session::Session;
 use super::outcome::{answer, refuse};
 use super::session::peek;
 use super::token::{self, Verification};
-use super::{Exchange, Input, Knowledge, Need, Stage, Step, Visit};
+use super::{Input, Knowledge, Need, Stage, Step, Visit};
 
 /// A login that is about to begin.
 #[derive(Debug)]
@@ -167,7 +167,7 @@ impl Start {
             Err(Absent::Wait) if last => return self.refuse(visit, Denial::WaitedTooLong),
             Err(Absent::Wait) => {
                 let need = Need::Keys(realm.id, None);
-                return Step::Wait(Exchange { visit, stage: Stage::Start(Box::new(self)) }, need);
+                return visit.wait(Stage::Start(Box::new(self)), need);
             }
         };
         let wish = (self.target.as_str(), self.demand.clone());
@@ -288,7 +288,7 @@ impl Completion {
     }
 
     fn wait(self, visit: Visit, need: Need) -> Step {
-        Step::Wait(Exchange { visit, stage: Stage::Callback(Box::new(self)) }, need)
+        visit.wait(Stage::Callback(Box::new(self)), need)
     }
 
     fn fail(self, visit: Visit, error: LoginError) -> Step {

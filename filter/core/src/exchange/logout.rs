@@ -14,7 +14,7 @@ use crate::session::Session;
 
 use super::outcome::answer;
 use super::token::{self, Verification};
-use super::{Exchange, Input, Knowledge, Need, Stage, Step, Visit};
+use super::{Input, Knowledge, Need, Stage, Step, Visit};
 
 /// The longest body of a back-channel logout.
 const MAX_BODY_BYTES: usize = 65_536;
@@ -110,7 +110,7 @@ impl Logout {
                 knowledge.revoked.observe(realm.id, &bytes, None, now);
                 let name = revoked::record_name(&realm);
                 let stage = Stage::Logout(Box::new(self));
-                Step::Wait(Exchange { visit, stage }, Need::Swap { name, version, bytes })
+                visit.wait(stage, Need::Swap { name, version, bytes })
             }
             (_, Input::Swapped(false)) if self.tries < TRIES => {
                 self.tries += 1;
@@ -122,7 +122,7 @@ impl Logout {
 
     fn share(self, visit: Visit) -> Step {
         let need = Need::Shared(revoked::record_name(&visit.site.realm));
-        Step::Wait(Exchange { visit, stage: Stage::Logout(Box::new(self)) }, need)
+        visit.wait(Stage::Logout(Box::new(self)), need)
     }
 
     fn done(self, visit: Visit) -> Step {
@@ -151,7 +151,7 @@ pub(super) fn receive(visit: Visit, headers: &[Header]) -> Step {
         return visit.refuse(None, Denial::LogoutToken(LogoutTokenError::Absent));
     }
     let stage = BackChannel { text: None, accepted: None, tries: 0, put: None };
-    Step::Wait(Exchange { visit, stage: Stage::BackChannel(Box::new(stage)) }, Need::Body(MAX_BODY_BYTES))
+    visit.wait(Stage::BackChannel(Box::new(stage)), Need::Body(MAX_BODY_BYTES))
 }
 
 impl BackChannel {
@@ -258,7 +258,7 @@ impl BackChannel {
     }
 
     fn wait(self, visit: Visit, need: Need) -> Step {
-        Step::Wait(Exchange { visit, stage: Stage::BackChannel(Box::new(self)) }, need)
+        visit.wait(Stage::BackChannel(Box::new(self)), need)
     }
 }
 

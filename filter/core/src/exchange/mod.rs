@@ -73,7 +73,7 @@ pub enum Step {
     /// The request is decided.
     Done(Decision),
     /// The request waits, and is resumed when the need is met.
-    Wait(Exchange, Need),
+    Wait(Box<Exchange>, Need),
 }
 
 /// What a request waits for.
@@ -211,7 +211,7 @@ impl Exchange {
                         Verdict::Wait(kid) => {
                             let stage = Stage::Bearer(Arc::clone(rule), token.to_owned());
                             let need = Need::Keys(site.realm.id, Some(kid));
-                            Step::Wait(Self { visit: visit(edits, None), stage }, need)
+                            visit(edits, None).wait(stage, need)
                         }
                     },
                 }
@@ -256,7 +256,7 @@ fn bearer(
         Verdict::Wait(_) if *input == Input::Deadline => visit.refuse(Some(&rule), Denial::WaitedTooLong),
         Verdict::Wait(kid) => {
             let need = Need::Keys(visit.site.realm.id, Some(kid));
-            Step::Wait(Exchange { visit, stage: Stage::Bearer(rule, token) }, need)
+            visit.wait(Stage::Bearer(rule, token), need)
         }
     }
 }
@@ -300,6 +300,10 @@ impl Visit {
         self.audience.login_url = self.login_url();
         self.audience.logout_url = self.login().map(|(_, login)| login.logout_url());
         self
+    }
+
+    fn wait(self, stage: Stage, need: Need) -> Step {
+        Step::Wait(Box::new(Exchange { visit: self, stage }), need)
     }
 
     fn refuse(self, rule: Option<&Rule>, denial: Denial) -> Step {

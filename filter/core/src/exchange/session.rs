@@ -28,7 +28,7 @@ use crate::token::AccessToken;
 
 use super::outcome::{answer, forward_with, refuse};
 use super::token::{self, Verdict, Verification};
-use super::{Exchange, Ground, Input, Knowledge, Need, Step, Visit};
+use super::{Ground, Input, Knowledge, Need, Step, Visit};
 
 /// A session that was renewed is not renewed again within this time, however short its tokens live.
 const RENEWED_LATELY: Duration = Duration::from_secs(5);
@@ -160,7 +160,7 @@ impl Stage {
     }
 
     fn wait(self, visit: Visit, need: Need) -> Step {
-        Step::Wait(Exchange { visit, stage: super::Stage::Session(Box::new(self)) }, need)
+        visit.wait(super::Stage::Session(Box::new(self)), need)
     }
 
     /// Goes on with what was waited for.

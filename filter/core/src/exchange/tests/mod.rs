@@ -159,7 +159,7 @@ impl Gate {
         }
     }
 
-    fn resume(&self, exchange: Exchange, input: Input) -> Step {
+    fn resume(&self, exchange: Box<Exchange>, input: Input) -> Step {
         exchange.resume(&mut self.knowledge(&mut self.memory.lock().unwrap()), input)
     }
 
@@ -215,7 +215,7 @@ impl Gate {
             Ground::Public => assert!(identity.is_empty() && !has_authorization, "{head}"),
             Ground::Legacy => assert!(identity.is_empty(), "{head}"),
             Ground::Token(_) | Ground::Session(_) => {
-                assert!(!identity.is_empty() && !has_authorization, "{head}")
+                assert!(!identity.is_empty() && !has_authorization, "{head}");
             }
         }
     }

@@ -9,7 +9,7 @@ fn customer() -> Head {
 
 /// A request that waits for the customers' keys.
 #[track_caller]
-fn waiting(gate: &mut Gate) -> Exchange {
+fn waiting(gate: &mut Gate) -> Box<Exchange> {
     let Step::Wait(exchange, Need::Keys(realm, Some(kid))) = gate.start(&customer()) else {
         panic!("decided")
     };
@@ -18,7 +18,7 @@ fn waiting(gate: &mut Gate) -> Exchange {
 }
 
 #[track_caller]
-fn check_resumed(gate: &Gate, exchange: Exchange, input: Input, expect: &str) {
+fn check_resumed(gate: &Gate, exchange: Box<Exchange>, input: Input, expect: &str) {
     let step = gate.resume(exchange, input);
     gate.check_step(&customer(), &step, expect);
 }

@@ -186,7 +186,7 @@ fn each_lie_of_an_id_token_is_found_and_named() {
         let asked = desk.begin(&mut jar, "/rest/x");
         desk.issue(&asked, lie.clone(), json!({}));
         let outcome = desk.call_back(&mut jar, &asked);
-        assert_eq!(outcome.what, format!("502 login_id_token_{slug}"), "{lie}");
+        assert_eq!(outcome.what, format!("400 login_id_token_{slug}"), "{lie}");
         assert_eq!(jar.names(), [""; 0], "{lie}");
     }
 }
@@ -209,7 +209,7 @@ fn an_id_token_may_leave_out_what_another_claim_proves() {
     desk.issue(&asked, json!({"at_hash": null}), json!({"sub": null}));
     assert_eq!(
         desk.call_back(&mut jar, &asked).what,
-        "502 login_id_token_at_hash",
+        "400 login_id_token_at_hash",
         "nothing ties the tokens"
     );
 }
@@ -242,7 +242,7 @@ fn an_answer_of_the_token_endpoint_that_is_none_ends_the_login() {
         (status(200, &without("access_token")), "502 login_tokens"),
         (status(200, &without("token_type")), "502 login_tokens"),
         (status(200, &without("id_token")), "502 login_id_token_absent"),
-        (status(200, &whole.to_string()), "502 login_id_token_malformed"),
+        (status(200, &whole.to_string()), "400 login_id_token_malformed"),
         (status(500, ""), "503 idp_unreachable"),
         (status(504, ""), "503 idp_unreachable"),
         (Err(CallError::Unreachable), "503 idp_unreachable"),
