@@ -36,7 +36,10 @@ pub(crate) fn read(document: &[u8]) -> Result<Value, ConfigError> {
 }
 
 fn object(fields: Struct) -> Value {
-    Value::Object(fields.fields.into_iter().map(|(name, value)| (name, plain(value))).collect::<Map<_, _>>())
+    // Collecting would sort first, which is code for nothing: they come in order.
+    let mut members = Map::new();
+    members.extend(fields.fields.into_iter().map(|(name, value)| (name, plain(value))));
+    Value::Object(members)
 }
 
 fn plain(value: ProtoValue) -> Value {

@@ -228,12 +228,15 @@ impl IdentityPolicy {
             _ => None,
         });
         let roles = listed.unwrap_or_else(|| role_names(claims, true, &[]));
-        Map::from_iter([
+        // Collecting would bring a sort of its own into the module.
+        let mut description = Map::new();
+        description.extend([
             ("realm".to_owned(), Value::from(&*realm.name)),
             ("user".to_owned(), text("preferred_username")),
             ("subject".to_owned(), text("sub")),
             ("roles".to_owned(), Value::from(roles)),
-        ])
+        ]);
+        description
     }
 }
 
