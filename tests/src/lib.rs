@@ -8,6 +8,8 @@
 //! - [`realm`] and [`token`]: a realm's keys and the tokens it signs. No runtime, no network: unit tests and fuzz seeds
 //!   use them too, in WebAssembly as well.
 //! - [`issuer`]: a realm served over HTTP in Keycloak's shape, logins included, with faults, lies and counters.
+//! - [`keycloak`]: a real Keycloak with the realms of `/envoy/keycloak`, slow to start and true.
+//! - [`browser`]: cookies, redirects and forms, to sign in there.
 //! - [`upstream`]: the protected application, which tells what it was sent.
 //! - [`envoy`]: a real Envoy with a configuration from `/envoy`, rewritten for the test.
 //! - [`client`]: requests that a polite client would not send.
@@ -31,6 +33,8 @@ pub mod envoy;
 #[cfg(not(target_family = "wasm"))]
 pub mod issuer;
 #[cfg(not(target_family = "wasm"))]
+pub mod keycloak;
+#[cfg(not(target_family = "wasm"))]
 mod server;
 #[cfg(not(target_family = "wasm"))]
 pub mod tls;
@@ -51,6 +55,7 @@ pub use crate::{
     client::Raw,
     envoy::{Envoy, EnvoyConfig},
     issuer::{Endpoint, Fault, Issuer, IssuerOptions},
+    keycloak::{Keycloak, KeycloakOptions, Login},
     upstream::Upstream,
     world::{Stage, World},
 };

@@ -45,8 +45,8 @@ pub struct Seen {
     pub headers: Vec<(String, Vec<u8>)>,
     /// The trailer fields.
     pub trailers: Vec<(String, Vec<u8>)>,
-    /// The size of the body.
-    pub body_len: usize,
+    /// The body.
+    pub body: Vec<u8>,
     /// The SHA-256 of the body in hexadecimal.
     pub body_sha256: String,
 }
@@ -85,7 +85,7 @@ impl Seen {
             "authority": self.authority,
             "headers": text(&self.headers),
             "trailers": text(&self.trailers),
-            "body_len": self.body_len,
+            "body_len": self.body.len(),
             "body_sha256": self.body_sha256,
         })
     }
@@ -167,7 +167,7 @@ fn seen(head: &http::request::Parts, trailers: &HeaderMap, body: &[u8]) -> Seen 
         authority: head.uri.authority().map(ToString::to_string).or(header),
         headers: pairs(&head.headers),
         trailers: pairs(trailers),
-        body_len: body.len(),
+        body: body.to_vec(),
         body_sha256: format!("{:x}", Sha256::digest(body)),
     }
 }

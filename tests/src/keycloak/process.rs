@@ -1,0 +1,120 @@
+//! The Java process: how it is started, on which ports, and how it ends.
+
+use std::fs::File;
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rand::Rng as _;
+use reqwest::Url;
+
+/// Where a Keycloak runs.
+pub(super) struct Launch {
+    pub(super) home: PathBuf,
+    pub(super) base: Url,
+    pub(super) port: u16,
+    pub(super) management: u16,
+}
+
+impl Launch {
+    pub(super) fn start(&self) -> io::Result<Process> {
+        let log = File::options().create(true).append(true).open(self.home.join("log"))?;
+        let (user, password) = super::ADMINISTRATOR;
+        let child = java(&self.home)
+            .args(["start", "--optimized", "--import-realm", "--cache=local"])
+            // The proxy in front of it ends TLS, and says so in x-forwarded-proto.
+            .args(["--http-enabled=true", "--http-host=127.0.0.1", "--proxy-headers=xforwarded"])
+            .arg(format!("--http-port={}", self.port))
+            .arg(format!("--http-management-port={}", self.management))
+            .arg(format!("--hostname={}", self.base.as_str().trim_end_matches('/')))
+            // Calls from within the cluster may use another name; `iss` stays.
+            .arg("--hostname-backchannel-dynamic=true")
+            .env("KC_BOOTSTRAP_ADMIN_USERNAME", user)
+            .env("KC_BOOTSTRAP_ADMIN_PASSWORD", password)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        Process::leashed(child)
+    }
+
+    /// Whether the server says of itself that it is ready.
+    pub(super) async fn is_ready(&self) -> bool {
+        let path = self.base.path().trim_end_matches('/');
+        let health = format!("http://127.0.0.1:{}{path}/health/ready", self.management);
+        let answer = crate::client::ordinary().get(health).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+}
+
+/// The child, killed with the value, or with this process.
+pub(super) struct Process {
+    leash: Child,
+    server: Child,
+}
+
+impl Process {
+    fn leashed(mut server: Child) -> io::Result<Self> {
+        let leash = Command::new("sh")
+            .args(["-c", r#"read -r never; kill -KILL "$1""#, "leash", &server.id().to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        match leash {
+            Ok(leash) => Ok(Self { leash, server }),
+            Err(e) => {
+                let _ = server.kill();
+                let _ = server.wait();
+                Err(e)
+            }
+        }
+    }
+
+    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+        self.server.try_wait().ok().flatten()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // The leash first: it may only ever kill a process that is still there.
+        for child in [&mut self.leash, &mut self.server] {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Java with Keycloak's class path, as `bin/kc.sh` calls it, for a small machine: one that starts soon rather than runs fast.
+pub(super) fn java(home: &Path) -> Command {
+    let java = std::env::var_os("JAVA_HOME").map(|java| PathBuf::from(java).join("bin/java"));
+    let mut command = Command::new(java.unwrap_or_else(|| "java".into()));
+    command
+        .args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xms128m", "-Xmx512m", "-Xshare:auto"])
+        .args(["java.util", "java.util.concurrent", "java.security", "java.lang"].map(|package| {
+            format!("--add-opens=java.base/{package}=ALL-UNNAMED")
+        }))
+        .args(["-Dfile.encoding=UTF-8", "-Duser.language=en", "-Duser.country=US"])
+        .arg("-Djava.util.logging.manager=org.jboss.logmanager.LogManager")
+        .arg("-Djava.util.concurrent.ForkJoinPool.common.threadFactory=io.quarkus.bootstrap.forkjoin.QuarkusForkJoinWorkerThreadFactory")
+        .arg("-Dpicocli.disable.closures=true")
+        .arg(format!("-Dkc.home.dir={}", home.display()))
+        .arg(format!("-Djboss.server.config.dir={}", home.join("conf").display()))
+        .arg("-cp")
+        .arg(home.join("lib/quarkus-run.jar"))
+        .arg("io.quarkus.bootstrap.runner.QuarkusEntryPoint");
+    command
+}
+
+/// A port that nobody listens on, below those that the system hands out by itself: a Keycloak that is restarted has to get it again.
+pub(super) fn free_port() -> Result<u16, String> {
+    for _ in 0..100 {
+        let port = rand::thread_rng().gen_range(18_000..30_000);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err("no port is free".to_owned())
+}
