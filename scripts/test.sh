@@ -4,7 +4,7 @@
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
-stages=(format clippy deny docs unit wasm fuzz build e2e demo)
+stages=(format clippy deny docs unit wasm fuzz build e2e keycloak demo)
 
 describe() {
   case $1 in
@@ -17,6 +17,7 @@ describe() {
     fuzz) echo "each fuzz target, briefly, from its seeds" ;;
     build) echo "the filter: size, imports, no machine path" ;;
     e2e) echo "the filter in a real Envoy" ;;
+    keycloak) echo "the filter with two real Keycloaks" ;;
     demo) echo "the demonstration runs from start to end" ;;
     advisories) echo "RustSec advisories; on demand only: their database is on the network" ;;
     *) return 1 ;;
@@ -94,7 +95,15 @@ stage_build() { scripts/build.sh; }
 stage_e2e() {
   scripts/tools.sh envoy
   [[ ${verdict[build]:-} ]] || scripts/build.sh
-  cargo test --locked -p portcullis-tests
+  cargo test --locked -p portcullis-tests --lib --bins --test e2e
+  cargo test --locked -p portcullis-tests --doc
+}
+
+stage_keycloak() {
+  scripts/tools.sh envoy keycloak
+  [[ ${verdict[build]:-} ]] || scripts/build.sh
+  cargo test --locked -p portcullis-tests --test keycloak | tee "$log"
+  some_test_ran
 }
 
 stage_demo() { scripts/demo.sh; }
@@ -116,7 +125,7 @@ passed=0 failed=0 skipped=0
 for stage in "${stages[@]}"; do
   step "$stage: $(describe "$stage")"
   SECONDS=0
-  if [[ ${verdict[build]:-} == failed && $stage =~ ^(e2e|demo)$ ]]; then
+  if [[ ${verdict[build]:-} == failed && $stage =~ ^(e2e|keycloak|demo)$ ]]; then
     say "there is no module to test"
     status=1
   else
