@@ -2,13 +2,15 @@
 set -euo pipefail
 if [[ ${1:-} == -h || ${1:-} == --help ]]; then
   cat <<'HELP'
-demo.sh [--keep]
+demo.sh [--keycloak] [--keep]
 
-Builds the filter, starts a real Envoy with it between an issuer and an application of its own, and walks through what
+Builds the filter, starts a real Envoy with it between two issuers and an application of its own, and walks through what
 Portcullis admits and refuses. Installs what it needs into .tools/. Ends by itself and leaves nothing running.
 
-  --keep      keep everything running after the tour, until Ctrl-C
-  ENVOY_BIN   environment: use this Envoy instead of the pinned one
+  --keycloak     two real Keycloaks in place of Portcullis' own issuers; needs Java 17, and some minutes the first time
+  --keep         keep everything running after the tour, until Ctrl-C; the Keycloaks' admin consoles too
+  ENVOY_BIN      environment: use this Envoy instead of the pinned one
+  KEYCLOAK_HOME  environment: use this Keycloak instead of the pinned one
 HELP
   exit
 fi
@@ -17,6 +19,7 @@ source "$(dirname "$0")/lib.sh"
 step "tools"
 need_rust
 scripts/tools.sh envoy
+[[ " $* " != *" --keycloak "* ]] || scripts/tools.sh keycloak
 step "the filter"
 scripts/build.sh
 step "the tour"

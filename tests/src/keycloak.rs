@@ -137,7 +137,7 @@ impl Keycloak {
             if Instant::now() > deadline {
                 return Err(format!("Keycloak was not ready in time\n{}", self.log()));
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(250)).await;
         }
         *self.process.lock().unwrap_or_else(PoisonError::into_inner) = Some(process);
         Ok(())

@@ -1,5 +1,7 @@
 //! The demonstration: a tour of what Portcullis admits and refuses, in a real Envoy, that a person can read and repeat.
 
+#[path = "demo/provider.rs"]
+mod provider;
 #[path = "demo/screen.rs"]
 mod screen;
 #[path = "demo/step.rs"]
@@ -12,7 +14,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Portcullis between an issuer and an application, both of its own.
+/// Portcullis between issuers and an application.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -22,26 +24,29 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Starts two issuers, an application and Envoy, and walks through requests that pass and requests that do not.
+    /// Starts two issuers, Keycloak or its stand-in, an application and Envoy, and walks through requests that pass and requests that do not.
     ///
     /// Exits with 0 only if every step went as told.
     Tour {
         /// Leaves everything running after the tour, until Ctrl-C.
         #[arg(long)]
         keep: bool,
+        /// Two real Keycloaks in place of the stand-ins. They take a minute to start.
+        #[arg(long)]
+        keycloak: bool,
     },
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Command::Tour { keep } = Arguments::parse().command;
+    let Command::Tour { keep, keycloak } = Arguments::parse().command;
     // Whichever way it ends, what was started ends with the values that hold it.
     let (code, tour) = tokio::select! {
-        ended = tour::run() => ended,
+        ended = tour::run(keycloak) => ended,
         code = interrupted() => return code,
     };
     if let Some(tour) = tour.filter(|_| keep) {
-        tour.keep();
+        tour.keep().await;
         interrupted().await;
     }
     code

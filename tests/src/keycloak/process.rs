@@ -22,7 +22,13 @@ impl Launch {
         let log = File::options().create(true).append(true).open(self.home.join("log"))?;
         let (user, password) = super::ADMINISTRATOR;
         let child = java(&self.home)
-            .args(["start", "--optimized", "--import-realm", "--cache=local"])
+            .args([
+                "start",
+                "--optimized",
+                "--import-realm",
+                "--cache=local",
+                "--log-level=info,io.smallrye.health:warn",
+            ])
             // The proxy in front of it ends TLS, and says so in x-forwarded-proto.
             .args(["--http-enabled=true", "--http-host=127.0.0.1", "--proxy-headers=xforwarded"])
             .arg(format!("--http-port={}", self.port))

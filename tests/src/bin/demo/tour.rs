@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use portcullis_tests::envoy::StartError;
-use portcullis_tests::token::TokenBuilder;
-use portcullis_tests::{Envoy, EnvoyConfig, RotateOptions, World};
+use portcullis_tests::{Envoy, EnvoyConfig, Upstream};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+use crate::provider::Provider;
 use crate::screen::Screen;
 use crate::step::{Named, Step};
 
@@ -19,16 +19,15 @@ const SELFCARE: &str = "selfcare.csp.com";
 const ADMIN: &str = "admin.csp.com";
 const INVOICES: &str = "/rest/Invoice/get_invoice_list";
 
-/// How long the tokens last that are printed at the end; the realm `customers` allows an hour.
-const LONG: u64 = 3300;
-
 /// The tour's own shortening, so that nobody waits ten seconds for it.
 const COOLDOWN: Duration = Duration::from_secs(1);
 
-/// The world that the tour goes through, and what was found different from what was told.
+/// What the tour goes through, and what was found different from what was told.
 pub(crate) struct Tour {
     screen: Screen,
-    world: World,
+    provider: Provider,
+    upstream: Upstream,
+    envoy: Envoy,
     /// The shell variables that the printed commands use.
     variables: TempDir,
     steps: usize,
@@ -36,8 +35,8 @@ pub(crate) struct Tour {
 }
 
 /// Walks the tour. Everything goes on running as long as the tour that is returned.
-pub(crate) async fn run() -> (ExitCode, Option<Tour>) {
-    let mut tour = match Tour::start().await {
+pub(crate) async fn run(keycloak: bool) -> (ExitCode, Option<Tour>) {
+    let mut tour = match Tour::start(keycloak).await {
         Ok(tour) => tour,
         Err(e) => {
             eprintln!("The tour cannot start: {e}");
@@ -51,38 +50,35 @@ pub(crate) async fn run() -> (ExitCode, Option<Tour>) {
     (tour.summary(), Some(tour))
 }
 
-fn config() -> EnvoyConfig {
-    EnvoyConfig::file("two-realms.yaml").edit_plugin(|plugin| {
-        plugin["realms"]["customers"]["keys"]["refetch_cooldown"] = json!(format!("{}s", COOLDOWN.as_secs()));
+fn config(provider: &Provider, upstream: &Upstream) -> EnvoyConfig {
+    let config = EnvoyConfig::file("two-realms.yaml").cluster("upstream", upstream.addr());
+    provider.wire(config).edit_plugin(|plugin| {
+        let customers = &mut plugin["realms"]["customers"];
+        customers["keys"]["refetch_cooldown"] = json!(format!("{}s", COOLDOWN.as_secs()));
+        customers["clock_skew"] = json!("1s");
     })
 }
 
 impl Tour {
-    async fn start() -> Result<Self, StartError> {
+    async fn start(keycloak: bool) -> Result<Self, StartError> {
         let screen = Screen::new();
         screen.heading("Portcullis: a tour");
-        screen.say("Keycloak's part is played by Portcullis' own issuer: it has Keycloak's shape (discovery, keys, tokens), but it is");
-        screen.say("NOT Keycloak, and nobody logs in. Envoy and the filter in it are real, and so is everything they answer.");
-        let world = World::with(config()).await?;
+        let provider = Provider::start(keycloak, screen).await?;
+        let upstream = Upstream::start().await;
+        let envoy = config(&provider, &upstream).start().await?;
         let variables = tempfile::Builder::new().prefix("portcullis-demo-").tempdir();
         let variables = variables.map_err(|e| StartError { problem: e.to_string(), log: String::new() })?;
-        let tour = Self { screen, world, variables, steps: 0, differences: Vec::new() };
-        tour.export("ENVOY", &tour.world.envoy.url(""));
+        let (steps, differences) = (0, Vec::new());
+        let tour = Self { screen, provider, upstream, envoy, variables, steps, differences };
+        tour.export("ENVOY", &tour.envoy.url(""));
 
         screen.heading("    Envoy with envoy/two-realms.yaml");
-        screen.say(&format!("Envoy       http://{}", tour.world.envoy.addr()));
-        screen.say(&format!(
-            "customers   http://{}  is {}",
-            tour.world.customers.addr(),
-            tour.world.customers.issuer()
-        ));
-        screen.say(&format!(
-            "admins      http://{}  is {}",
-            tour.world.admins.addr(),
-            tour.world.admins.issuer()
-        ));
-        screen.say(&format!("upstream    http://{}", tour.world.upstream.addr()));
-        screen.say("Different from the file: the addresses, and refetch_cooldown of the customers is 1s, to be quick.");
+        screen.say(&format!("Envoy       http://{}", tour.envoy.addr()));
+        for (realm, addr, issuer) in tour.provider.realms() {
+            screen.say(&format!("{realm:11} http://{addr}  is {issuer}"));
+        }
+        screen.say(&format!("upstream    http://{}", tour.upstream.addr()));
+        screen.say("Different from the file: the addresses; and refetch_cooldown and clock_skew of the customers are 1s, to be quick.");
         screen.say(&format!(
             "The variables in the commands: . {}   (while this runs; --keep)",
             tour.file().display()
@@ -92,9 +88,9 @@ impl Tour {
 
     /// Who may do what.
     async fn requests(&mut self) {
-        let customer = self.mint("CUSTOMER", self.world.customers.token());
-        let poor = self.mint("NO_BILLING", self.world.customers.token().without("resource_access"));
-        let admin = self.mint("ADMIN", self.world.admins.token());
+        let customer = self.named("CUSTOMER", self.provider.customer().await);
+        let poor = self.named("NO_BILLING", self.provider.customer_without_billing().await);
+        let admin = self.named("ADMIN", self.provider.admin().await);
 
         self.perform(
             Step::get("A customer with the role billing reads the invoices", SELFCARE, INVOICES, 200)
@@ -103,7 +99,7 @@ impl Tour {
                     ("x-porta-realm", Some("customers")),
                     ("x-porta-user", Some("alice")),
                     ("x-porta-customer", Some("1042")),
-                    ("x-porta-roles", Some("customer,offline_access,portaswitch:billing")),
+                    ("x-porta-roles", Some(self.provider.roles())),
                     ("x-porta-superuser", Some("false")),
                     ("authorization", None),
                 ]),
@@ -138,7 +134,6 @@ impl Tour {
                 .forwards(&[
                     ("x-porta-realm", Some("admins")),
                     ("x-porta-user", Some("root.admin")),
-                    ("x-porta-roles", Some("admin,Root")),
                     ("x-porta-superuser", Some("true")),
                 ]),
         )
@@ -147,8 +142,8 @@ impl Tour {
 
     /// What is not an identity, or not a reason to ask for one.
     async fn refusals(&mut self) {
-        let customer = self.mint("CUSTOMER", self.world.customers.token());
-        let expired = self.mint("EXPIRED", self.world.customers.token().expired(60));
+        let customer = self.named("CUSTOMER", self.provider.customer().await);
+        let expired = self.named("EXPIRED", self.provider.expired().await);
 
         self.perform(
             Step::get(
@@ -169,7 +164,7 @@ impl Tour {
         )
         .await;
         self.perform(
-            Step::get("A token that expired a minute ago", SELFCARE, INVOICES, 401)
+            Step::get("A token that has expired", SELFCARE, INVOICES, 401)
                 .with(&expired)
                 .answers("www-authenticate", "invalid_token"),
         )
@@ -204,13 +199,13 @@ impl Tour {
 
     /// Keycloak changes its key, and the old one is gone.
     async fn rotation(&mut self) {
-        let old = self.mint("OLD_KEY", self.world.customers.token());
-        self.world.customers.rotate(RotateOptions { keep_old: false });
-        let new = self.mint("NEW_KEY", self.world.customers.token());
+        let old = self.named("OLD_KEY", self.provider.customer().await);
+        self.provider.rotate().await;
+        let new = self.named("NEW_KEY", self.provider.customer().await);
         // The last fetch has to be so long ago that another one is allowed.
         tokio::time::sleep(COOLDOWN + Duration::from_millis(200)).await;
 
-        let hits = self.world.customers.jwks_hits();
+        let before = self.fetches().await;
         self.perform(
             Step::get(
                 "The realm has a new key, and a token signed with it passes at once",
@@ -222,7 +217,7 @@ impl Tour {
             .forwards(&[("x-porta-user", Some("alice"))]),
         )
         .await;
-        let fetched = self.world.customers.jwks_hits() - hits;
+        let fetched = self.fetches().await - before;
         self.expect(fetched == 1, &format!("the keys were fetched {fetched} times for it (told: once)"));
         self.perform(
             Step::get(
@@ -239,16 +234,15 @@ impl Tour {
 
     /// Keycloak is down: what was known goes on, what was not waits for it.
     async fn outage(&mut self) {
-        let customer =
-            self.mint("CUSTOMER", self.world.customers.token().claim("exp", portcullis_tests::now() + LONG));
+        let customer = self.named("CUSTOMER", self.provider.lasting_customer().await);
         let ask = || {
             Step::get("The issuer is down: keys that are known go on serving", SELFCARE, INVOICES, 200)
                 .with(&customer)
         };
-        self.world.customers.stop().await;
+        self.provider.stop().await;
         self.perform(ask().forwards(&[("x-porta-user", Some("alice"))])).await;
 
-        let cold = match self.world.wire(config()).start().await {
+        let cold = match config(&self.provider, &self.upstream).start().await {
             Ok(envoy) => envoy,
             Err(e) => return self.expect(false, &format!("a second Envoy does not start: {e}")),
         };
@@ -263,7 +257,9 @@ impl Tour {
         );
         self.perform_at(&refused.at("COLD").with(&customer).answers("retry-after", ""), cold.addr()).await;
 
-        self.world.customers.restart().await;
+        if let Err(e) = self.provider.restart().await {
+            return self.expect(false, &format!("the issuer comes back: {e}"));
+        }
         self.recovers(&cold, &ask()).await;
     }
 
@@ -294,7 +290,7 @@ impl Tour {
             self.screen.bad(difference);
         }
         self.screen.heading("    Envoy's last words");
-        let log = self.world.envoy.log();
+        let log = self.envoy.log();
         let lines: Vec<_> = log.lines().collect();
         for line in &lines[lines.len().saturating_sub(20)..] {
             self.screen.quiet(line);
@@ -303,28 +299,33 @@ impl Tour {
     }
 
     /// Prints what a person needs to go on alone.
-    pub(crate) fn keep(&self) {
-        let exp = portcullis_tests::now() + LONG;
-        let customer = self.mint("CUSTOMER", self.world.customers.token().claim("exp", exp));
-        let admin = self.mint("ADMIN", self.world.admins.token().claim("exp", exp));
+    pub(crate) async fn keep(&self) {
+        let customer = self.named("CUSTOMER", self.provider.lasting_customer().await);
+        let admin = self.named("ADMIN", self.provider.lasting_admin().await);
         let screen = self.screen;
         screen.heading("Everything stays as it is until Ctrl-C. The tokens last 55 minutes.");
-        screen.say(&format!("export ENVOY={}", self.world.envoy.url("")));
+        screen.say(&format!("export ENVOY={}", self.envoy.url("")));
         screen.say(&format!("export CUSTOMER={}", customer.token));
         screen.say(&format!("export ADMIN={}", admin.token));
         screen.say(&format!("or: . {}", self.file().display()));
-        screen.say(&format!("Envoy's admin interface: http://{}", self.world.envoy.admin()));
+        screen.say(&format!("Envoy's admin interface: http://{}", self.envoy.admin()));
+        self.provider.keep(screen);
     }
 
     async fn perform(&mut self, step: Step<'_>) {
-        self.perform_at(&step, self.world.envoy.addr()).await;
+        self.perform_at(&step, self.envoy.addr()).await;
     }
 
     async fn perform_at(&mut self, step: &Step<'_>, envoy: SocketAddr) {
         self.steps += 1;
-        let differences = step.perform(self.steps, self.screen, envoy, &self.world.upstream).await;
+        let differences = step.perform(self.steps, self.screen, envoy, &self.upstream).await;
         self.differences
             .extend(differences.into_iter().map(|difference| format!("step {}: {difference}", self.steps)));
+    }
+
+    /// How often the customers' keys were fetched.
+    async fn fetches(&self) -> u64 {
+        self.envoy.stat("wasmcustom.portcullis.customers.keys_fetch.success").await.unwrap_or(0)
     }
 
     fn expect(&mut self, holds: bool, told: &str) {
@@ -337,8 +338,7 @@ impl Tour {
     }
 
     /// A token, and a shell variable that holds it.
-    fn mint(&self, variable: &'static str, token: TokenBuilder) -> Named {
-        let token = token.sign();
+    fn named(&self, variable: &'static str, token: String) -> Named {
         self.export(variable, &token);
         Named { variable, token }
     }
