@@ -38,7 +38,7 @@ use tokio::time::Instant;
 
 pub use self::admin::{Admin, NewUser};
 pub(crate) use self::login::patient;
-pub use self::login::{Login, PASSWORD, TOTP_SECRET, Tokens, totp};
+pub use self::login::{Login, PASSWORD, TOTP_SECRET, Tokens, totp, totp_secret};
 use self::process::Process;
 pub use self::realm::realm_file;
 
@@ -180,7 +180,7 @@ pub fn prerequisites() -> Result<(), String> {
     distribution::find().map(drop)
 }
 
-/// A file of the testkit's own for what is built once.
+/// Where builds are kept.
 fn cache() -> PathBuf {
     crate::envoy::target().join("keycloak")
 }

@@ -28,6 +28,11 @@ pub fn totp() -> String {
     TOTP::new_unchecked(Algorithm::SHA1, 6, 1, 30, secret).generate(crate::now())
 }
 
+/// What to type into an authenticator app.
+pub fn totp_secret() -> String {
+    TOTP::new_unchecked(Algorithm::SHA1, 6, 1, 30, TOTP_SECRET.as_bytes().to_vec()).get_secret_base32()
+}
+
 /// The authenticator app as Keycloak stores it.
 pub(super) fn otp_credential() -> Value {
     let data = json!({"subType": "totp", "digits": 6, "period": 30, "counter": 0, "algorithm": "HmacSHA1"});

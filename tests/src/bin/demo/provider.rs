@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use portcullis_tests::envoy::StartError;
-use portcullis_tests::keycloak::{ADMINISTRATOR, NewUser, PASSWORD, TOTP_SECRET};
+use portcullis_tests::keycloak::{ADMINISTRATOR, NewUser, PASSWORD, totp_secret};
 use portcullis_tests::{EnvoyConfig, Issuer, Keycloak, KeycloakOptions, Login, RotateOptions};
 use serde_json::{Value, json};
 
@@ -185,9 +185,7 @@ impl Provider {
         }
         screen.say(&format!("    there: {user}, password {password}"));
         screen.say(&format!("Users of the realms: alice, bob, sam; root.admin. Their password: {PASSWORD}"));
-        screen.say(&format!(
-            "    an authenticator app for root.admin has the secret (text, not base32): {TOTP_SECRET}"
-        ));
+        screen.say(&format!("    an authenticator app for root.admin has the secret {}", totp_secret()));
     }
 }
 
