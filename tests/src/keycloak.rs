@@ -37,7 +37,6 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 pub use self::admin::{Admin, NewUser};
-pub(crate) use self::login::patient;
 pub use self::login::{Login, PASSWORD, TOTP_SECRET, Tokens, totp, totp_secret};
 use self::process::Process;
 pub use self::realm::realm_file;

@@ -53,7 +53,9 @@ async fn a_page_needs_nobody_else_and_nobody_frames_or_keeps_it() {
         assert_eq!(outcome.page.header("x-content-type-options").as_deref(), Some("nosniff"), "{context}");
         assert_eq!(outcome.page.header("cache-control").as_deref(), Some("no-store"), "{context}");
         assert_eq!(outcome.page.header("x-frame-options").as_deref(), Some("DENY"), "{context}");
-        assert_eq!(outcome.page.header("referrer-policy").as_deref(), Some("no-referrer"), "{context}");
+        // The form that signs out must say where it comes from.
+        let referrer = if outcome.what.as_str() == "sign out?" { "same-origin" } else { "no-referrer" };
+        assert_eq!(outcome.page.header("referrer-policy").as_deref(), Some(referrer), "{context}");
         assert_eq!(
             outcome.page.header("content-type").as_deref(),
             Some("text/html; charset=utf-8"),
@@ -126,8 +128,8 @@ async fn nothing_of_a_request_is_markup_on_a_page() {
 async fn names_and_languages_are_the_operators() {
     let config = super::config().edit_plugin(|plugin| {
         plugin["text"] = json!({
-            "product": {"en": "Self-Care <Portal>", "de": "Kundenportal"},
-            "languages": {"de": {"sign_in": "Anmelden"}},
+            "names": {"customers": "Self-Care <Portal>"},
+            "languages": {"de": {"sign_in.title": "Anmelden"}},
         });
     });
     let Some(portal) = portal_with(config).await else { return };
@@ -140,7 +142,9 @@ async fn names_and_languages_are_the_operators() {
     let german = portal.send("German", &mut browser, &german).await;
     let text = german.with_page().page.text();
     assert!(
-        text.contains("lang=\"de\"") && text.contains("Anmelden") && text.contains("Kundenportal"),
+        text.contains("lang=\"de\"")
+            && text.contains("Anmelden")
+            && text.contains("Self-Care &lt;Portal&gt;"),
         "{text}"
     );
     assert!(german.page.header("vary").is_none_or(|vary| vary.to_lowercase().contains("accept-language")));

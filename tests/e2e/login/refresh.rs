@@ -259,6 +259,6 @@ async fn a_body_waits_with_its_request_and_arrives_whole() {
     let body = vec![b'x'; 3_000_000];
     let upload = page().method("POST").body("application/octet-stream", body.clone());
     let seen = portal.send("an upload", &mut browser, &upload).await.forwarded();
-    assert_eq!((seen.body_len, seen.method.as_str()), (body.len(), "POST"));
+    assert_eq!((seen.body.len(), seen.method.as_str()), (body.len(), "POST"));
     portal.assert_sound();
 }
