@@ -9,7 +9,10 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 
+use super::machine::BUSY_POLL;
+use super::record::Published;
 use super::*;
+use crate::filter::Filter;
 use crate::testing::change;
 
 const R: RealmId = RealmId(0);
