@@ -4,7 +4,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use portcullis_core::{AcceptedTokens, Env, Exchange, Filter, KeyStore, Knowledge, Monotonic, UnixTime};
+use portcullis_core::{
+    AcceptedTokens, Entropy, Env, Exchange, Filter, KeyStore, Knowledge, Monotonic, OpenedSessions, Revoked,
+    UnixTime,
+};
 use serde_json::Value;
 
 fuzz_target!(|document: &[u8]| {
@@ -24,10 +27,14 @@ fuzz_target!(|document: &[u8]| {
     let head = [request.as_slice(), &navigation].concat();
     let head: Vec<_> =
         head.into_iter().map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).collect();
-    let mut accepted = AcceptedTokens::new(&filter);
-    Exchange::start(
-        &mut Knowledge { filter: &filter, keys: &keys, accepted: &mut accepted, env },
-        &head,
-        None,
-    );
+    let knowledge = &mut Knowledge {
+        filter: &filter,
+        keys: &keys,
+        accepted: &mut AcceptedTokens::new(&filter),
+        opened: &mut OpenedSessions::new(&filter),
+        revoked: &mut Revoked::new(&filter),
+        entropy: &mut Entropy::seeded([7; 32]),
+        env,
+    };
+    Exchange::start(knowledge, &head, None);
 });
