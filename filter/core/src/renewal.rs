@@ -180,7 +180,3 @@ impl Bucket {
         self.0.push(entry);
     }
 }
-
-#[cfg(test)]
-#[path = "renewal_tests.rs"]
-mod tests;

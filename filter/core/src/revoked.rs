@@ -190,5 +190,56 @@ fn encode(entries: &HashMap<Name, Entry>) -> Vec<u8> {
 }
 
 #[cfg(test)]
-#[path = "revoked_tests.rs"]
-mod tests;
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{NOW, compile, realm, test, two_realms_json};
+
+    fn filter() -> Filter {
+        let mut document = two_realms_json();
+        document["realms"]["customers"]["login"] = json!({
+            "client_id": "selfcare-ui",
+            "cookie_keys": [{"id": "k1", "inline": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"}],
+        });
+        compile(&document)
+    }
+
+    #[test]
+    fn a_full_list_gives_up_what_ends_first() {
+        let filter = filter();
+        let realm = realm(&filter, "customers");
+        let login = realm.login.as_ref().unwrap();
+        let mut entries = HashMap::new();
+        let sessions = u64::try_from(MOST_ENTRIES).unwrap() + 2;
+        for n in 0..sessions {
+            let entry = Entry { until: NOW.plus(std::time::Duration::from_secs(n + 1)), issued: NOW };
+            put(&mut entries, login, ("sid", &n.to_string()), entry);
+        }
+        assert_eq!(entries.len(), MOST_ENTRIES);
+        let mut revoked = Revoked::new(&filter);
+        revoked.observe(realm.id, &encode(&entries), Some(1), NOW);
+        let holds = |n: u64| revoked.holds_session(&realm, Some(&n.to_string()), None, NOW, NOW);
+        assert!(!holds(0) && !holds(1), "the first two to end gave way");
+        assert!(holds(2) && holds(sessions - 1));
+    }
+
+    #[test]
+    fn a_record_that_is_damaged_holds_nothing() {
+        let filter = filter();
+        let realm = realm(&filter, "customers");
+        let login = realm.login.as_ref().unwrap();
+        let good = end((&realm, login), "s", &empty_record(), NOW);
+        let holds = |record: &[u8]| {
+            let mut revoked = Revoked::new(&filter);
+            revoked.observe(realm.id, record, Some(1), NOW);
+            revoked.holds_session(&realm, Some("s"), None, NOW, NOW)
+        };
+        assert!(holds(&good));
+        for at in 0..good.len() {
+            let mut flipped = good.clone();
+            flipped[at] ^= 1;
+            assert!(!holds(&flipped) && !holds(&good[..at]), "byte {at}");
+        }
+    }
+}

@@ -181,7 +181,3 @@ impl fmt::Debug for Session {
         f.debug_struct("Session").field("generation", &self.generation).finish_non_exhaustive()
     }
 }
-
-#[cfg(test)]
-#[path = "session_tests.rs"]
-mod tests;

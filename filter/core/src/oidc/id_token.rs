@@ -115,7 +115,3 @@ fn at_hash(algorithm: Algorithm, access_token: &str) -> String {
         Algorithm::Rs512 | Algorithm::Ps512 | Algorithm::EdDsa => left(&Sha512::digest(access_token)),
     }
 }
-
-#[cfg(test)]
-#[path = "id_token_tests.rs"]
-mod tests;

@@ -112,7 +112,3 @@ fn accept_times(
     }
     Ok((UnixTime(iat), until))
 }
-
-#[cfg(test)]
-#[path = "logout_token_tests.rs"]
-mod tests;

@@ -129,7 +129,3 @@ pub(crate) fn read(answer: Result<HttpAnswer, CallError>) -> Result<Issued, Fail
 fn is_token(token: &str) -> bool {
     !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic())
 }
-
-#[cfg(test)]
-#[path = "token_endpoint_tests.rs"]
-mod tests;

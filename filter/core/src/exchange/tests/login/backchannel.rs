@@ -153,20 +153,3 @@ fn what_is_no_form_with_one_token_is_refused() {
     let get = get(SELFCARE, "/sso/backchannel-logout");
     assert_eq!(desk.send(&mut Jar::default(), get).what, "405 method");
 }
-
-#[test]
-fn the_list_is_bounded() {
-    let desk = Desk::new();
-    let (_, name) = desk.gate.filter.revoked_records().next().unwrap();
-    for n in 0..9_000 {
-        let realm = testing::realm(&desk.gate.filter, "customers");
-        let login = realm.login.as_ref().unwrap();
-        let mut shared = desk.shared.borrow_mut();
-        let slot = shared.get_mut(&name).unwrap();
-        if n >= 8_190 || n % 819 == 0 {
-            slot.0 = crate::revoked::end((&realm, login), &n.to_string(), &slot.0, desk.gate.env.now);
-        }
-    }
-    let bytes = desk.shared.borrow()[&name].0.len();
-    assert!(bytes <= 32 + 8_192 * 32, "{bytes}");
-}
