@@ -12,9 +12,13 @@ use serde_json::{Value, json};
 use wasmparser::{Parser, Payload};
 
 /// The host of the one site of `envoy/minimal.yaml`.
-const HOST: &str = "selfcare.csp.com";
+pub(crate) const HOST: &str = "selfcare.csp.com";
 /// The path of the rule that most rows hit: a realm role and a client role.
-const PATH: &str = "/rest/Invoice/get_invoice_list";
+pub(crate) const PATH: &str = "/rest/Invoice/get_invoice_list";
+/// The client that browsers sign in by, where they do.
+pub(crate) const CLIENT: &str = "selfcare-ui";
+/// What seals their sessions: 32 bytes in base64url, the same in every Envoy of a run.
+const COOKIE_KEY: &str = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA";
 /// How many different targets a row asks for, where there are so many: more than the processor predicts by heart.
 const TARGETS: usize = 64;
 
@@ -32,6 +36,10 @@ pub(crate) enum Setup {
     PortcullisInVm,
     /// Portcullis, with Envoy at log level `warning`: it does not log what it refuses.
     PortcullisQuiet,
+    /// Portcullis with a browser login.
+    Session,
+    /// The same without any memory: each session is opened, and its token verified, as if for the first time.
+    SessionForgetful,
     /// Portcullis with so many rules at its one site.
     Rules(usize),
     /// Portcullis with so many sites, a host each.
@@ -54,6 +62,11 @@ impl Setup {
     /// Whether the token is judged at all.
     pub(crate) const fn judges(self) -> bool {
         !matches!(self, Self::None | Self::Noop)
+    }
+
+    /// Whether requests bring a session in place of a token.
+    pub(crate) const fn takes_sessions(self) -> bool {
+        matches!(self, Self::Session | Self::SessionForgetful)
     }
 
     /// What the load asks for: host and path.
@@ -99,6 +112,9 @@ impl Setup {
                 })
             }
             Self::PortcullisQuiet => config.log_level("warning"),
+            Self::Session => with_login(config),
+            Self::SessionForgetful => with_login(config)
+                .edit_plugin(|plugin| plugin["limits"] = json!({"max_remembered_tokens": 0})),
             Self::Rules(rules) => config.edit_plugin(|plugin| {
                 let rules = (0..rules).map(|number| {
                     json!({"name": format!("rule-{number}"), "path": {"prefix": rule_path(number)}, "require": require()})
@@ -118,6 +134,19 @@ impl Setup {
             Self::Native => native(config, false),
         })
     }
+}
+
+/// A browser login behind something that speaks TLS for Envoy, so that what TLS costs is in no row.
+fn with_login(config: EnvoyConfig) -> EnvoyConfig {
+    config.edit_manager(|manager| manager["xff_num_trusted_hops"] = json!(1)).edit_plugin(|plugin| {
+        plugin["realms"]["customers"]["login"] = json!({
+            "client_id": CLIENT,
+            "cookie_keys": [{"id": "bench", "inline": COOKIE_KEY}],
+            // No browser is there to take the cookies in which a use is noted.
+            "session": {"idle": "12h"},
+        });
+        plugin["sites"][0]["login"] = json!("required");
+    })
 }
 
 fn rule_path(number: usize) -> String {

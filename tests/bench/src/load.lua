@@ -1,7 +1,8 @@
--- wrk's script: GETs with one bearer token after the other from a file, each a line.
+-- wrk's script: GETs with one credential after the other from a file, each a line.
 --
--- Arguments: file, first and last line, `once` or `again`, file of targets (a line each: host, space, path).
--- With `once` every token is sent once at most, and the run ends when they are used up.
+-- Arguments: file, first and last line, `once` or `again`, file of targets (a line each: host, space, path),
+-- the field that carries a credential, up to where it begins.
+-- With `once` every credential is sent once at most, and the run ends when they are used up.
 local ffi = require("ffi")
 ffi.cdef [[
   int kill(int pid, int sig);
@@ -32,7 +33,7 @@ function init(arguments)
     targets[#targets + 1] = { line:match("^(%S+) (%S+)$") }
   end
   local number = 0
-  for token in io.lines(arguments[1]) do
+  for credential in io.lines(arguments[1]) do
     number = number + 1
     if number > last then
       break
@@ -42,10 +43,10 @@ function init(arguments)
       requests[#requests + 1] = "GET " .. target[2] .. " HTTP/1.1\r\nhost: " .. target[1]
         .. "\r\nuser-agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
         .. "\r\naccept: application/json\r\naccept-encoding: gzip, deflate\r\naccept-language: en"
-        .. "\r\nauthorization: Bearer " .. token .. "\r\n\r\n"
+        .. "\r\nx-forwarded-proto: https\r\n" .. arguments[6] .. credential .. "\r\n\r\n"
     end
   end
-  assert(#requests > 1, "there are too few tokens in " .. arguments[1])
+  assert(#requests > 1, "there are too few credentials in " .. arguments[1])
   repeated = 0 -- global, so that `done` can ask the thread for it
 end
 

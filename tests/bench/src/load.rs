@@ -1,4 +1,4 @@
-//! The load: wrk, told by a Lua script which tokens to send.
+//! The load: wrk, told by a Lua script which credentials to send.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -15,16 +15,21 @@ const SCRIPT: &str = include_str!("load.lua");
 /// One request at a time on each; enough to keep a worker busy.
 pub(crate) const CONNECTIONS: u32 = 16;
 
+/// What stands before a bearer token.
+pub(crate) const BEARER: &str = "authorization: Bearer ";
+
 /// A load generator with its script.
 pub(crate) struct Load {
     directory: TempDir,
 }
 
-/// Which tokens are sent, and where to.
+/// Which credentials are sent, and where to.
 pub(crate) struct Order<'a> {
     pub(crate) to: SocketAddr,
-    /// A token a line.
-    pub(crate) tokens: &'a Path,
+    /// The field that carries one, up to where it begins.
+    pub(crate) field: &'a str,
+    /// A credential a line.
+    pub(crate) credentials: &'a Path,
     /// The first and the last line, from 1.
     pub(crate) lines: (usize, usize),
     /// Each once at most, and the end when they are used up.
@@ -43,7 +48,7 @@ pub(crate) struct Report {
     pub(crate) refused: u64,
     /// Requests that got no answer.
     pub(crate) broken: u64,
-    /// Requests with a token that should have been sent once and was not.
+    /// Requests with a credential that should have been sent once and was not.
     pub(crate) repeated: u64,
     pub(crate) p50_us: u64,
     pub(crate) p99_us: u64,
@@ -76,10 +81,11 @@ impl Load {
             .arg(self.directory.path().join("load.lua"))
             .arg(format!("http://{}/", order.to))
             .arg("--")
-            .arg(order.tokens)
+            .arg(order.credentials)
             .args([order.lines.0.to_string(), order.lines.1.to_string()])
             .arg(if order.once { "once" } else { "again" })
             .arg(targets)
+            .arg(order.field)
             .stdin(Stdio::null())
             .kill_on_drop(true);
         let patience = Duration::from_secs(order.seconds + 30);

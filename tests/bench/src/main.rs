@@ -16,6 +16,7 @@ mod process;
 mod progress;
 mod report;
 mod rows;
+mod sessions;
 mod stats;
 mod tokens;
 mod upstream;
@@ -29,6 +30,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use portcullis_tests::envoy::{find_envoy, find_wasm};
 use portcullis_tests::{Issuer, repository};
+use serde_json::json;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
@@ -110,6 +112,7 @@ async fn interrupted() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let begin = Instant::now();
     let (rows, weigh) = selection(arguments)?;
     let mut settings = Settings {
         rounds: arguments.rounds.unwrap_or(if arguments.quick { 3 } else { 5 }),
@@ -133,13 +136,18 @@ async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let sets = token_sets(&rows, weigh, arguments, settings.tokens);
     let store = Store::open(&directory.join("tokens"), &sets)?;
     let issuer = Issuer::customers().await;
-    issuer.set_jwks(store.jwks());
+    // Its own key, for those who sign in, and those that the tokens on disk were signed with.
+    let keys = [vec![issuer.jwks()["keys"][0].take()], store.keys()].concat();
+    issuer.set_jwks(json!({"keys": keys}));
     let upstream = Upstream::start()?;
     let around = Surroundings { issuer: issuer.addr(), upstream: upstream.addr(), noop: find_noop()? };
     let Settings { seconds, tokens, warm_up_tokens: warm, .. } = settings;
-    let bench = Bench { around, upstream, store, load, seconds, warm, tokens };
+    let sessions = directory.join("sessions.txt");
+    if rows.iter().any(|row| row.setup.takes_sessions()) {
+        sessions::sign_in(&around, &issuer, &sessions).await?;
+    }
+    let bench = Bench { around, upstream, store, sessions, load, seconds, warm, tokens };
 
-    let begin = Instant::now();
     let memory = if weigh {
         let (rounds, large) = if arguments.quick { (1, 0) } else { (settings.rounds.min(3), LARGE) };
         match bench.memory(rounds, large).await {
@@ -192,10 +200,12 @@ fn selection(arguments: &Arguments) -> anyhow::Result<(Vec<Row>, bool)> {
 
 /// The tokens that the rows need, and how many of each.
 fn token_sets(rows: &[Row], weigh: bool, arguments: &Arguments, tokens: usize) -> Vec<(Set, usize)> {
+    let needs = |set: Set| rows.iter().any(|row| row.set == set);
     let ordinary = [Set::Rs256, Set::Es256, Set::Ps256, Set::Forged];
-    let needed = ordinary.into_iter().filter(|set| {
-        // What fills the cache is ordinary.
-        rows.iter().any(|row| row.set == *set) || weigh && *set == Set::Rs256
+    let needed = ordinary.into_iter().filter(|set| match set {
+        // What fills the cache is ordinary, and what is forged is made of it.
+        Set::Rs256 => weigh || needs(Set::Rs256) || needs(Set::Forged),
+        set => needs(*set),
     });
     let large = (weigh && !arguments.quick).then_some((Set::Large, LARGE));
     needed.map(|set| (set, tokens)).chain(large).collect()

@@ -1,13 +1,16 @@
 //! One round of one row: a fresh Envoy, a warm-up, a load, and whether it was the load that was meant.
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::config::Surroundings;
-use crate::load::{CONNECTIONS, Load, Order, Report};
+use crate::config::{Setup, Surroundings};
+use crate::load::{BEARER, CONNECTIONS, Load, Order, Report};
 use crate::process;
 use crate::rows::{KNOWN, Row};
+use crate::sessions::SESSIONS;
 use crate::tokens::Store;
 use crate::upstream::{Seen, Upstream};
 
@@ -16,6 +19,8 @@ pub(crate) struct Bench {
     pub(crate) around: Surroundings,
     pub(crate) upstream: Upstream,
     pub(crate) store: Store,
+    /// The file of the sessions: the cookies of a browser a line.
+    pub(crate) sessions: PathBuf,
     pub(crate) load: Load,
     /// Seconds that a load lasts at most.
     pub(crate) seconds: u64,
@@ -44,13 +49,21 @@ impl Bench {
         let envoy = row.setup.config(&self.around, 1)?.start().await?;
         let start = begin.elapsed();
 
-        let (warm, lines) =
-            if row.fresh { ((1, self.warm), (self.warm + 1, self.tokens)) } else { ((1, KNOWN), (1, KNOWN)) };
-        let tokens = self.store.file(row.set);
+        let (warm, lines) = match (row.setup, row.fresh) {
+            (Setup::SessionForgetful, _) => ((1, SESSIONS), (1, SESSIONS)),
+            (_, true) => ((1, self.warm), (self.warm + 1, self.tokens)),
+            (_, false) => ((1, KNOWN), (1, KNOWN)),
+        };
+        let (field, credentials) = if row.setup.takes_sessions() {
+            ("cookie: ", self.sessions.clone())
+        } else {
+            (BEARER, self.store.file(row.set))
+        };
         let targets = row.setup.targets();
         let order = Order {
             to: envoy.addr(),
-            tokens: &tokens,
+            field,
+            credentials: &credentials,
             lines: warm,
             once: row.fresh,
             targets: &targets,
@@ -84,7 +97,7 @@ fn check(row: &Row, load: &Report, seen: Seen) -> anyhow::Result<()> {
     anyhow::ensure!(load.repeated <= u64::from(CONNECTIONS), "{} tokens were sent twice", load.repeated);
     let refused = if row.refuses() { load.requests } else { 0 };
     anyhow::ensure!(load.refused == refused, "{} of {} requests were refused", load.refused, load.requests);
-    anyhow::ensure!(seen.with_token == 0, "the upstream got {} tokens", seen.with_token);
+    anyhow::ensure!(seen.with_credential == 0, "the upstream got {} credentials", seen.with_credential);
     let passed = seen.identified + seen.anonymous;
     if row.refuses() {
         anyhow::ensure!(passed == 0, "the upstream got {passed} requests that were to be refused");

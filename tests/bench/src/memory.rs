@@ -13,7 +13,7 @@ use portcullis_tests::Envoy;
 use serde::Serialize;
 
 use crate::config::Setup;
-use crate::load::Order;
+use crate::load::{BEARER, Order};
 use crate::measure::Bench;
 use crate::process;
 use crate::progress;
@@ -141,8 +141,15 @@ impl Bench {
         seconds: u64,
     ) -> anyhow::Result<u64> {
         let (tokens, targets) = (self.store.file(set), Setup::Portcullis.targets());
-        let order =
-            Order { to: envoy.addr(), tokens: &tokens, lines: (1, count), once, targets: &targets, seconds };
+        let order = Order {
+            to: envoy.addr(),
+            field: BEARER,
+            credentials: &tokens,
+            lines: (1, count),
+            once,
+            targets: &targets,
+            seconds,
+        };
         let load = self.load.run(&order).await?;
         let failed = load.refused + load.broken;
         anyhow::ensure!(failed == 0, "{failed} requests failed; Envoy's log:\n{}", envoy.log());

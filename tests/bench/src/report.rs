@@ -154,6 +154,20 @@ impl Report {
                 f64::lt,
             ),
             met(
+                "seen before: session / bearer token",
+                1.3,
+                "",
+                ratio("portcullis_session_hit", "portcullis_hit"),
+                f64::le,
+            ),
+            met(
+                "new: session / bearer token",
+                1.3,
+                "",
+                ratio("portcullis_session_new", "portcullis_new"),
+                f64::le,
+            ),
+            met(
                 "bad signature: Portcullis / jwt_authn + rbac",
                 1.0,
                 "",

@@ -16,6 +16,7 @@ pub(crate) struct Row {
     /// What it is.
     pub(crate) label: &'static str,
     pub(crate) setup: Setup,
+    /// Which tokens; where sessions are sent, what kind of token they carry.
     pub(crate) set: Set,
     /// Every token once at most; otherwise a few again and again.
     pub(crate) fresh: bool,
@@ -43,13 +44,22 @@ const fn long(row: Row) -> Row {
 pub(crate) const ROWS: &[Row] = {
     use Set::{Es256, Forged, Ps256, Rs256};
     use Setup::{
-        Hosts, Native, NativeCached, None, Noop, Portcullis, PortcullisInVm, PortcullisQuiet, Rules,
+        Hosts, Native, NativeCached, None, Noop, Portcullis, PortcullisInVm, PortcullisQuiet, Rules, Session,
+        SessionForgetful,
     };
     &[
         row("none", "no filter", None, Rs256, false),
         row("noop", "an empty wasm filter", Noop, Rs256, false),
         row("portcullis_hit", "Portcullis, token seen before", Portcullis, Rs256, false),
         row("native_hit", "jwt_authn with cache + rbac, token seen before", NativeCached, Rs256, false),
+        row("portcullis_session_hit", "Portcullis, session seen before", Session, Rs256, false),
+        row(
+            "portcullis_session_new",
+            "Portcullis, session, nothing remembered",
+            SessionForgetful,
+            Rs256,
+            false,
+        ),
         row("portcullis_new", "Portcullis, new token", Portcullis, Rs256, true),
         row(
             "portcullis_new_in_vm",

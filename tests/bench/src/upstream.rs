@@ -30,7 +30,7 @@ pub(crate) struct Upstream {
 struct Counts {
     identified: AtomicU64,
     anonymous: AtomicU64,
-    with_token: AtomicU64,
+    with_credential: AtomicU64,
 }
 
 /// What reached the upstream.
@@ -40,8 +40,8 @@ pub(crate) struct Seen {
     pub(crate) identified: u64,
     /// Requests that do not.
     pub(crate) anonymous: u64,
-    /// Requests that still have the token, among both.
-    pub(crate) with_token: u64,
+    /// Requests that still have a token or a cookie, among both.
+    pub(crate) with_credential: u64,
 }
 
 impl Upstream {
@@ -70,7 +70,7 @@ impl Upstream {
         Seen {
             identified: take(&self.counts.identified),
             anonymous: take(&self.counts.anonymous),
-            with_token: take(&self.counts.with_token),
+            with_credential: take(&self.counts.with_credential),
         }
     }
 }
@@ -93,8 +93,8 @@ fn answer(counts: &Counts, request: &Request<Incoming>) -> Response<Full<Bytes>>
     let headers = request.headers();
     let count = if headers.contains_key("x-porta-user") { &counts.identified } else { &counts.anonymous };
     count.fetch_add(1, Ordering::Relaxed);
-    if headers.contains_key("authorization") {
-        counts.with_token.fetch_add(1, Ordering::Relaxed);
+    if headers.contains_key("authorization") || headers.contains_key("cookie") {
+        counts.with_credential.fetch_add(1, Ordering::Relaxed);
     }
     let mut response = Response::new(Full::new(Bytes::from_static(BODY)));
     let json = hyper::header::HeaderValue::from_static("application/json");
