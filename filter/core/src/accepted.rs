@@ -76,9 +76,11 @@ impl AcceptedTokens {
         now: UnixTime,
         skew: Duration,
     ) -> Option<(IdentityHeaders, Authorized)> {
-        let remembered = self.0.get(token)?;
-        let authorized = remembered.granted(acceptor, rule, now, skew)?;
-        Some((Arc::clone(&remembered.identity), authorized))
+        let granted = self.0.get(token, |remembered| {
+            let authorized = remembered.granted(acceptor, rule, now, skew)?;
+            Some((Arc::clone(&remembered.identity), authorized))
+        });
+        granted.flatten()
     }
 
     /// Remembers that the token was accepted and fulfils the rule's requirement.

@@ -31,13 +31,15 @@ impl<V> Memory<V> {
         Self { young: Generation::default(), old: Generation::default(), max_bytes, max_entries }
     }
 
-    /// What is remembered of a text.
-    pub(crate) fn get(&mut self, text: &str) -> Option<&V> {
-        if !self.young.entries.contains_key(text) {
-            let (text, (value, bytes)) = self.old.remove(text)?;
-            self.insert(text, value, bytes);
+    /// What `read` makes of what is remembered of a text. To hash a text of kilobytes is most of a hit, so it is done once.
+    pub(crate) fn get<R>(&mut self, text: &str, read: impl FnOnce(&V) -> R) -> Option<R> {
+        if let Some((value, _)) = self.young.entries.get(text) {
+            return Some(read(value));
         }
-        self.young.entries.get(text).map(|(value, _)| value)
+        let (text, (value, bytes)) = self.old.remove(text)?;
+        let result = read(&value);
+        self.insert(text, value, bytes);
+        Some(result)
     }
 
     /// Forgets a text: what was remembered of it.

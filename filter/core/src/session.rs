@@ -78,8 +78,9 @@ impl Session {
         let host = browser.host();
         // All that a seal is bound to; no host and no realm holds a line break.
         let text = format!("{host}\n{}\n{pieces}.{sealed}", realm.name);
-        if let Some(session) = opened.0.get(&text) {
-            return session.lasts(login.session, now).then(|| session.clone());
+        let lasting = |session: &Self| session.lasts(login.session, now).then(|| session.clone());
+        if let Some(known) = opened.0.get(&text, lasting) {
+            return known;
         }
         let plain = login.keys.open(binding(&purpose(pieces), &realm.name, host), &sealed)?;
         let session: Self = serde_json::from_slice(&plain).ok()?;
