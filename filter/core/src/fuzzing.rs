@@ -14,7 +14,7 @@ use crate::oidc::browser::Browser;
 use crate::oidc::callback::Callback;
 use crate::oidc::{attempt, loops, return_target};
 use crate::path::NormalPath;
-use crate::request::{Header, Request};
+use crate::request::{self, Header, Request};
 use crate::session::{OpenedSessions, Session};
 use crate::time::UnixTime;
 
@@ -79,7 +79,7 @@ pub fn return_target(text: &str) -> String {
 pub fn callback(path: &[u8], issuer: &str) -> Result<(String, String), &'static str> {
     let head = [(":authority", &b"a"[..]), (":method", b"GET"), (":path", path)];
     let head: Vec<Header> = head.map(|(name, value)| (name.to_owned(), value.to_vec())).to_vec();
-    let request = Request::parse(&head, 65_536).map_err(|_| "request")?;
+    let request = Request::parse(&head, request::host(&head), 65_536).map_err(|_| "request")?;
     let callback = Callback::parse(&request).map_err(LoginError::slug)?;
     let state = callback.state.clone();
     Ok((state, callback.code(issuer, true).map_err(LoginError::slug)?))

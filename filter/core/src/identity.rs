@@ -138,7 +138,7 @@ impl IdentityPolicy {
     /// CGI-like upstream cannot tell them apart.
     pub(crate) fn protects(&self, name: &str) -> bool {
         let begins = |prefix: &String| fold(name).take(prefix.len()).eq(prefix.bytes());
-        let is = |known: &str| fold(name).eq(fold(known));
+        let is = |known: &str| name.len() == known.len() && fold(name).eq(fold(known));
         self.strip.iter().any(begins)
             || self.headers.iter().any(|(known, _)| is(known))
             || OVERRIDES.into_iter().any(is)

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::filter::Filter;
 use crate::jose::alg::Algorithm;
-use crate::request::Header;
+use crate::request::{self, Header};
 use crate::testing::{Holder, Minter, claims, compile, encode, two_realms_json};
 
 fn filter(legacy: &serde_json::Value) -> Filter {
@@ -28,7 +28,7 @@ fn judge(
     if let Some(token) = bearer {
         headers.push(("authorization".to_owned(), format!("Bearer {token}").into_bytes()));
     }
-    let request = Request::parse(&headers, 65_536).unwrap();
+    let request = Request::parse(&headers, request::host(&headers), 65_536).unwrap();
     admit(filter.legacy(), &request, &headers, source.map(|source| source.parse().unwrap()))
 }
 
@@ -42,7 +42,7 @@ fn judge_value(filter: &Filter, value: &str) -> Result<(), Denial> {
     ]
     .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
     .to_vec();
-    let request = Request::parse(&headers, 65_536).unwrap();
+    let request = Request::parse(&headers, request::host(&headers), 65_536).unwrap();
     admit(filter.legacy(), &request, &headers, None)
 }
 

@@ -19,15 +19,19 @@ pub(crate) struct Request<'h> {
 }
 
 impl<'h> Request<'h> {
-    /// Reads the pseudo headers (RFC 9113 section 8.3.1), which Envoy also fills in for HTTP/1.
+    /// Reads the pseudo headers (RFC 9113 section 8.3.1), which Envoy also fills in for HTTP/1. `host` is what [`host`] read.
     ///
     /// # Errors
     /// The head is too large, incomplete, or can be read in two ways.
-    pub(crate) fn parse(headers: &'h [Header], max_head_bytes: usize) -> Result<Self, RequestError> {
+    pub(crate) fn parse(
+        headers: &'h [Header],
+        host: Result<Host, RequestError>,
+        max_head_bytes: usize,
+    ) -> Result<Self, RequestError> {
         if headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > max_head_bytes {
             return Err(RequestError::HeadTooLarge);
         }
-        let host = host(headers)?;
+        let host = host?;
         let method =
             std::str::from_utf8(single(headers, ":method")?).map_err(|_| RequestError::PseudoHeader)?;
         let target = single(headers, ":path")?;
@@ -108,7 +112,7 @@ mod tests {
     #[track_caller]
     fn check(fields: &[(&str, &[u8])], expect: Result<(&str, &str), RequestError>) {
         let headers = head(fields);
-        let request = Request::parse(&headers, 1000);
+        let request = Request::parse(&headers, host(&headers), 1000);
         let got = request
             .as_ref()
             .map(|request| (request.host.as_str(), request.path.as_str()))
@@ -175,7 +179,11 @@ mod tests {
             [("t=1", true), ("a&t", true), ("%74=1", true), ("tt=1", false), ("a=t", false), ("", false)]
         {
             let headers = head(&[GOOD[0], GOOD[1], (":path", format!("/?{query}").as_bytes())]);
-            assert_eq!(Request::parse(&headers, 1000).unwrap().has_parameter("t"), expect, "{query}");
+            assert_eq!(
+                Request::parse(&headers, host(&headers), 1000).unwrap().has_parameter("t"),
+                expect,
+                "{query}"
+            );
         }
     }
 }

@@ -148,14 +148,15 @@ impl Exchange {
         if filter.has_login() {
             edits.keep_cookies(cookie::without_ours(headers));
         }
-        let site = request::host(headers).ok().and_then(|host| filter.sites().select(&host).cloned());
+        let host = request::host(headers);
+        let site = host.as_ref().ok().and_then(|host| filter.sites().select(host).cloned());
         let audience = || {
             let of_site = site.as_ref().map(|site| (&*site.realm.name, site.error_format));
             Audience::of(headers, of_site, filter.texts())
         };
         let refuse = |rule: Option<&Rule>, denial| refuse(audience(), rule, None, denial, Vec::new());
 
-        let request = match Request::parse(headers, filter.limits().max_head_bytes) {
+        let request = match Request::parse(headers, host, filter.limits().max_head_bytes) {
             Ok(request) => request,
             Err(error) => return refuse(None, Denial::BadRequest(error)),
         };
