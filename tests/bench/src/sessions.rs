@@ -33,6 +33,9 @@ pub(crate) async fn sign_in(around: &Surroundings, issuer: &Issuer, file: &Path)
         let callback = keycloak.location().context("the issuer sends nobody back")?;
         let back = browser.go(&Visit::navigation(callback).from(Site::CrossSite)).await;
         anyhow::ensure!(back.status == 303, "a login failed: {} {}", back.status, back.text());
+        // The first page takes back what only the login needed.
+        let page = browser.follow(&back).await;
+        anyhow::ensure!(page.status == 200, "a session is refused: {} {}", page.status, page.text());
         let cookies = browser.cookies(&origin).into_iter().map(|(name, value)| format!("{name}={value}"));
         lines.push_str(&cookies.collect::<Vec<_>>().join("; "));
         lines.push('\n');
