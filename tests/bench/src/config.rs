@@ -64,6 +64,15 @@ impl Setup {
         !matches!(self, Self::None | Self::Noop)
     }
 
+    /// Whether the host verifies signatures for the filter; `None`: there is no filter of ours.
+    pub(crate) const fn host_verifies(self) -> Option<bool> {
+        match self {
+            Self::None | Self::Noop | Self::NativeCached | Self::Native => None,
+            Self::PortcullisInVm => Some(false),
+            _ => Some(true),
+        }
+    }
+
     /// Whether requests bring a session in place of a token.
     pub(crate) const fn takes_sessions(self) -> bool {
         matches!(self, Self::Session | Self::SessionForgetful)
@@ -108,7 +117,7 @@ impl Setup {
                 // Each call that is not allowed would be logged as an error.
                 config.log_level("critical").edit_manager(|manager| {
                     let plugin = &mut manager["http_filters"][0]["typed_config"]["config"];
-                    plugin["capability_restriction_config"] = json!({"allowed_capabilities": capabilities});
+                    plugin["vm_config"]["capability_restriction_config"] = json!({"allowed_capabilities": capabilities});
                 })
             }
             Self::PortcullisQuiet => config.log_level("warning"),

@@ -14,6 +14,9 @@ use crate::sessions::SESSIONS;
 use crate::tokens::Store;
 use crate::upstream::{Seen, Upstream};
 
+/// The filter's word on who verifies signatures.
+const HOST_VERIFIES: &str = "wasmcustom.portcullis.host_verifies";
+
 /// What the rounds have in common.
 pub(crate) struct Bench {
     pub(crate) around: Surroundings,
@@ -70,6 +73,9 @@ impl Bench {
             seconds: 1,
         };
         self.load.run(&order).await.context("warm-up")?;
+
+        let verifies = envoy.stat(HOST_VERIFIES).await.map(|gauge| gauge == 1);
+        anyhow::ensure!(verifies == row.setup.host_verifies(), "the host verifies signatures: {verifies:?}");
 
         self.upstream.take();
         let before = process::cpu_seconds(envoy.pid())?;
