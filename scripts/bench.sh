@@ -6,8 +6,8 @@ bench.sh [--quick] [--only ROW[,ROW...]] [--rounds N] [--seconds N] [--tokens N]
 
 Measures what Portcullis costs in a real Envoy, beside no filter, an empty wasm filter, and Envoy's own jwt_authn and rbac: CPU
 time of the Envoy process for each request, throughput, latency, memory of a VM, size and start. Everything listens on the
-loopback; nothing is left running. The machine should have nothing else to do. About 20 minutes; the first run mints tokens for
-some minutes more, which serve for a day.
+loopback; nothing is left running. The machine should have nothing else to do. About a quarter of an hour, with --rounds 3 about
+ten minutes; the first run mints tokens for a minute or two more, which serve for a day.
 
   --quick     the rows that the targets need, briefly: under 3 minutes
   --only      these rows; --list names them

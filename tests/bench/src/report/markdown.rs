@@ -40,7 +40,7 @@ pub(crate) fn whole(report: &Report, chart: &str) -> String {
         text,
         "Medians of {} rounds, smallest to largest in brackets. A round is a fresh Envoy with one worker, a second of warm-up, and {} s of \
          load on {} connections; the rounds of all rows are interleaved. Rows with new tokens send each of {} tokens once and end when they \
-         are used up; the others send {} tokens again and again. CPU is the time of the whole Envoy process, user and system, for each \
+         are used up; the others send {} tokens or sessions again and again, or {} sessions where nothing is remembered. CPU is the time of the whole Envoy process, user and system, for each \
          request that was answered. Load generator, Envoy and upstream share the machine: requests a second and latencies are those of a \
          saturated machine, and only comparisons within the table mean anything.\n",
         settings.rounds,
@@ -48,6 +48,7 @@ pub(crate) fn whole(report: &Report, chart: &str) -> String {
         settings.connections,
         settings.tokens - settings.warm_up_tokens,
         crate::rows::KNOWN,
+        crate::sessions::SESSIONS,
     );
     let _ = writeln!(text, "![CPU time for each request]({chart})\n");
     text.push_str(&tables(report));
