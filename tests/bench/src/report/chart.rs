@@ -52,7 +52,7 @@ pub(crate) fn draw(report: &Report, file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the longest bar stands for. Cryptography without the host's help takes fifty times as long as anything else: it would leave
+/// What the longest bar stands for. Cryptography without the host's help takes many times as long as anything else: it may leave
 /// nothing to see of the rest, so what is far above the median is cut off.
 fn scale(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let usual = Spread::of(values.clone()).map_or(1.0, |spread| spread.median * 8.0);
