@@ -5,10 +5,12 @@ if [[ ${1:-} == -h || ${1:-} == --help ]]; then
 demo.sh [--keycloak] [--keep]
 
 Builds the filter, starts a real Envoy with it between two issuers and an application of its own, and walks through what
-Portcullis admits and refuses. Installs what it needs into .tools/. Ends by itself and leaves nothing running.
+Portcullis admits and refuses, and how browsers sign in, work and sign out. Installs what it needs into .tools/. Ends by
+itself and leaves nothing running.
 
   --keycloak     two real Keycloaks in place of Portcullis' own issuers; needs Java 17, and some minutes the first time
-  --keep         keep everything running after the tour, until Ctrl-C; the Keycloaks' admin consoles too
+  --keep         keep everything running after the tour, until Ctrl-C, and tell how to sign in with a browser of your own; the
+                 Keycloaks' admin consoles too
   ENVOY_BIN      environment: use this Envoy instead of the pinned one
   KEYCLOAK_HOME  environment: use this Keycloak instead of the pinned one
 HELP

@@ -75,6 +75,12 @@ impl Realm {
         realm
     }
 
+    /// The realm under another issuer URL.
+    #[must_use]
+    pub fn issued_by(self, issuer: &str) -> Self {
+        Self { issuer: issuer.into(), ..self }
+    }
+
     /// The realm's name.
     pub fn name(&self) -> &str {
         &self.name

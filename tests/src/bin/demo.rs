@@ -1,5 +1,9 @@
 //! The demonstration: a tour of what Portcullis admits and refuses, in a real Envoy, that a person can read and repeat.
 
+#[path = "demo/expectation.rs"]
+mod expectation;
+#[path = "demo/portal.rs"]
+mod portal;
 #[path = "demo/provider.rs"]
 mod provider;
 #[path = "demo/screen.rs"]
@@ -24,7 +28,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Starts two issuers, Keycloak or its stand-in, an application and Envoy, and walks through requests that pass and requests that do not.
+    /// Starts two issuers, Keycloak or its stand-in, an application and Envoy, and walks through requests that pass and requests that do not,
+    /// and through the logins of browsers.
     ///
     /// Exits with 0 only if every step went as told.
     Tour {

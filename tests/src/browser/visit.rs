@@ -1,5 +1,7 @@
 //! What a browser asks for, and what it says about that.
 
+use std::fmt;
+
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use http::{Method, Request};
@@ -275,6 +277,14 @@ impl Visit {
             Kind::Image => "image",
             Kind::WebSocket => "websocket",
         }
+    }
+}
+
+/// The request line and what tells who asks: `GET https://selfcare.csp.com/ (navigate, document, cross-site)`.
+impl fmt::Display for Visit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { method, url, .. } = self;
+        write!(f, "{method} {url} ({}, {}, {})", self.mode(), self.dest(), self.site.name())
     }
 }
 

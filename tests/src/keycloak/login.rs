@@ -11,7 +11,7 @@ use totp_rs::{Algorithm, TOTP};
 use uuid::Uuid;
 
 use super::Keycloak;
-use crate::browser::{Browser, Page};
+use crate::browser::{Browser, Page, Visit};
 
 /// Every test user's password.
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -205,8 +205,11 @@ impl Login {
         url
     }
 
-    async fn answer_forms(&self, browser: &mut Browser, keycloak: &Keycloak, mut page: Page) -> Page {
+    /// Answers each form that Keycloak shows, the first one being on `page`. The last answer is the one that sends the browser back to the
+    /// client, which is not followed, or a page that this person does not get beyond.
+    pub async fn answer_forms(&self, browser: &mut Browser, keycloak: &Keycloak, page: Page) -> Page {
         let _alone = keycloak.signing_in.lock().await;
+        let mut page = self.within_keycloak(browser, page).await;
         // Password and code, and a page more.
         for _ in 0..3 {
             let Some(form) = page.form() else { break };
@@ -217,7 +220,16 @@ impl Login {
             } else {
                 break;
             };
-            page = browser.submit(form).await;
+            let answer = browser.go(&Visit::submission(&form)).await;
+            page = self.within_keycloak(browser, answer).await;
+        }
+        page
+    }
+
+    /// Follows redirects up to the one that leads back to the client.
+    async fn within_keycloak(&self, browser: &mut Browser, mut page: Page) -> Page {
+        while page.location().is_some_and(|location| !location.as_str().starts_with(&self.redirect_uri)) {
+            page = browser.follow(&page).await;
         }
         page
     }

@@ -1,17 +1,28 @@
 //! Who issues the tokens of the tour: two stand-ins of Portcullis' own, or two real Keycloaks.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
-use portcullis_tests::envoy::StartError;
+use portcullis_tests::browser::Page;
+use portcullis_tests::envoy::{SECRETS, StartError};
+use portcullis_tests::issuer::{Client, User};
 use portcullis_tests::keycloak::{ADMINISTRATOR, NewUser, PASSWORD, totp_secret};
-use portcullis_tests::{EnvoyConfig, Issuer, Keycloak, KeycloakOptions, Login, RotateOptions};
+use portcullis_tests::{
+    Browser, EnvoyConfig, Issuer, Keycloak, KeycloakOptions, Login, Realm, RotateOptions,
+};
+use reqwest::Url;
 use serde_json::{Value, json};
 
 use crate::screen::Screen;
 
 /// How long, in seconds, the tokens last that are printed at the end; the realm `customers` allows an hour.
 const LONG: u64 = 3300;
+
+/// The customer who signs in with a browser, and has an authenticator app.
+pub(crate) const SUBSCRIBER: &str = "olive";
+/// The administrator who does.
+pub(crate) const OPERATOR: &str = "ida";
 
 /// Two realms and those who can sign in there.
 pub(crate) enum Provider {
@@ -25,8 +36,9 @@ impl Provider {
     pub(crate) async fn start(keycloak: bool, screen: Screen) -> Result<Self, StartError> {
         if !keycloak {
             screen.say("Keycloak's part is played by Portcullis' own issuer: it has Keycloak's shape (discovery, keys, tokens), but it is");
-            screen.say("NOT Keycloak, and nobody logs in. Envoy and the filter in it are real, and so is everything they answer.");
-            return Ok(StandIns { customers: Issuer::customers().await, admins: Issuer::admins().await });
+            screen.say("NOT Keycloak, and asks nobody for a password. Envoy and the filter in it are real, and so is everything they answer.");
+            let [customers, admins] = [Realm::customers(), Realm::admins()].map(stand_in);
+            return Ok(StandIns { customers: customers.await?, admins: admins.await? });
         }
         screen.say("Two real Keycloaks with the realms of envoy/keycloak, and the filter in a real Envoy. Each token is got by signing in");
         screen.say("through Keycloak's pages: with a password, as an administrator with a one-time code too. The servers take a minute to start.");
@@ -61,11 +73,94 @@ impl Provider {
         }
     }
 
+    /// Leads the realms of a configuration with a login here.
+    pub(crate) fn wire_login(&self, config: EnvoyConfig) -> EnvoyConfig {
+        let config = self.wire(config);
+        match self {
+            StandIns { .. } => config,
+            // The realms of envoy/keycloak have public clients.
+            Keycloaks { .. } => config.edit_plugin(|plugin| {
+                for realm in ["customers", "admins"] {
+                    let login = plugin["realms"][realm]["login"].as_object_mut();
+                    login.expect("the realm has a login").remove("client_secret");
+                }
+            }),
+        }
+    }
+
+    /// The issuer of a realm.
+    pub(crate) fn issuer(&self, realm: &str) -> String {
+        let realms = self.realms().into_iter();
+        realms.filter(|(name, ..)| *name == realm).map(|(.., issuer)| issuer).collect()
+    }
+
+    /// In what the logins differ from the file.
+    pub(crate) fn about_logins(&self) -> &'static str {
+        match self {
+            StandIns { .. } => {
+                "Different from the file: the addresses. The stand-in signs everybody in at once, as whom the tour says."
+            }
+            Keycloaks { .. } => {
+                "Different from the file: the addresses; and no client_secret, since the clients of envoy/keycloak are public."
+            }
+        }
+    }
+
+    /// Makes those who sign in with browsers.
+    pub(crate) async fn enrol(&self) {
+        match self {
+            StandIns { customers, admins } => {
+                let secret = |variable| {
+                    let secret = SECRETS.into_iter().find(|(name, _)| *name == variable);
+                    secret.expect("the variable is set").1
+                };
+                for (issuer, client, secret, user) in [
+                    (customers, "selfcare-ui", secret("CUSTOMERS_CLIENT_SECRET"), SUBSCRIBER),
+                    (admins, "admin-ui", secret("ADMINS_CLIENT_SECRET"), OPERATOR),
+                ] {
+                    issuer.provider().register(Client::confidential(client, secret));
+                    let email = format!("{user}@example.com");
+                    let mut user = User::new().with(json!({"preferred_username": user, "email": email}));
+                    user.reaches = vec!["gold".to_owned()];
+                    issuer.provider().sign_in(user);
+                }
+            }
+            Keycloaks { customers, admins } => {
+                customers.admin().make_user("customers", &NewUser::customer(SUBSCRIBER).with_otp()).await;
+                admins.admin().make_user("admins", &NewUser::administrator(OPERATOR)).await;
+            }
+        }
+    }
+
+    /// Signs a browser in that was sent here, with what is asked for; where the browser is sent back to.
+    pub(crate) async fn authenticate(
+        &self,
+        browser: &mut Browser,
+        begun: &Page,
+        (realm, user): (&str, &str),
+    ) -> Option<Url> {
+        let (keycloak, login) = match self {
+            StandIns { .. } => return browser.follow(begun).await.location(),
+            Keycloaks { customers, .. } if realm == "customers" => (customers, selfcare()),
+            Keycloaks { admins, .. } => (admins, administration()),
+        };
+        let page = browser.follow(begun).await;
+        login.user(user).answer_forms(browser, keycloak, page).await.location()
+    }
+
+    /// From now on, the customers' access tokens last so many seconds.
+    pub(crate) async fn customers_tokens_last(&self, seconds: u64) {
+        match self {
+            StandIns { customers, .. } => customers.provider().access_tokens_live(seconds),
+            Keycloaks { customers, .. } => lifespan(customers, "customers", seconds).await,
+        }
+    }
+
     /// A token of alice, who may see invoices.
     pub(crate) async fn customer(&self) -> String {
         match self {
             StandIns { customers, .. } => customers.token().sign(),
-            Keycloaks { customers, .. } => selfcare(customers, "alice").await,
+            Keycloaks { customers, .. } => token(customers, selfcare().user("alice")).await,
         }
     }
 
@@ -81,7 +176,7 @@ impl Provider {
     pub(crate) async fn customer_without_billing(&self) -> String {
         match self {
             StandIns { customers, .. } => customers.token().without("resource_access").sign(),
-            Keycloaks { customers, .. } => selfcare(customers, "bob").await,
+            Keycloaks { customers, .. } => token(customers, selfcare().user("bob")).await,
         }
     }
 
@@ -89,7 +184,7 @@ impl Provider {
     pub(crate) async fn admin(&self) -> String {
         match self {
             StandIns { admins, .. } => admins.token().sign(),
-            Keycloaks { admins, .. } => administration(admins, "root.admin").await,
+            Keycloaks { admins, .. } => token(admins, administration().user("root.admin")).await,
         }
     }
 
@@ -99,7 +194,7 @@ impl Provider {
             StandIns { customers, .. } => customers.token().expired(60).sign(),
             Keycloaks { customers, .. } => {
                 lifespan(customers, "customers", 1).await;
-                let token = selfcare(customers, "alice").await;
+                let token = token(customers, selfcare().user("alice")).await;
                 lifespan(customers, "customers", 300).await;
                 // A second of life, one of skew, and one since both are whole.
                 tokio::time::sleep(Duration::from_secs(3)).await;
@@ -116,7 +211,7 @@ impl Provider {
             }
             Keycloaks { customers, .. } => {
                 lifespan(customers, "customers", LONG).await;
-                selfcare(customers, "alice").await
+                token(customers, selfcare().user("alice")).await
             }
         }
     }
@@ -129,7 +224,7 @@ impl Provider {
                 lifespan(admins, "admins", LONG).await;
                 // root.admin's one-time code of this moment may be used up.
                 admins.admin().make_user("admins", &NewUser::administrator("second.admin")).await;
-                administration(admins, "second.admin").await
+                token(admins, administration().user("second.admin")).await
             }
         }
     }
@@ -184,19 +279,44 @@ impl Provider {
             screen.say(&format!("Keycloak, {realm}: {}admin/master/console/#/{realm}", keycloak.base()));
         }
         screen.say(&format!("    there: {user}, password {password}"));
-        screen.say(&format!("Users of the realms: alice, bob, sam; root.admin. Their password: {PASSWORD}"));
-        screen.say(&format!("    an authenticator app for root.admin has the secret {}", totp_secret()));
+    }
+
+    /// Prints who can sign in with a browser, and how.
+    pub(crate) fn keep_logins(&self, screen: Screen) {
+        if let StandIns { .. } = self {
+            screen.say(&format!("    The stand-in asks for nothing: everybody is {SUBSCRIBER}, or {OPERATOR} as an administrator."));
+            return;
+        }
+        let secret = totp_secret();
+        screen.say(&format!("    Customers: alice, bob, sam, {SUBSCRIBER}. Administrators: root.admin, {OPERATOR}. Their password: {PASSWORD}"));
+        screen.say(&format!(
+            "    One-time code of {SUBSCRIBER}, {OPERATOR} and root.admin: oathtool --totp --base32 {secret}"
+        ));
+        screen.say("        or an authenticator app with that secret. Each code serves once; a new one comes every 30 seconds.");
     }
 }
 
-async fn selfcare(keycloak: &Keycloak, username: &str) -> String {
-    let login = Login::to("customers", "selfcare-ui", "https://selfcare.csp.com/sso/callback");
-    login.user(username).from_a_new_browser(keycloak).await.access
+fn selfcare() -> Login {
+    Login::to("customers", "selfcare-ui", "https://selfcare.csp.com/sso/callback")
 }
 
-async fn administration(keycloak: &Keycloak, username: &str) -> String {
-    let login = Login::to("admins", "admin-ui", "https://admin.csp.com/sso/callback");
-    login.user(username).from_a_new_browser(keycloak).await.access
+fn administration() -> Login {
+    Login::to("admins", "admin-ui", "https://admin.csp.com/sso/callback")
+}
+
+async fn token(keycloak: &Keycloak, login: Login) -> String {
+    login.from_a_new_browser(keycloak).await.access
+}
+
+/// A stand-in whose issuer is where it listens, so that any browser on this machine finds it.
+async fn stand_in(realm: Realm) -> Result<Issuer, StartError> {
+    let port = free_port().map_err(|e| StartError { problem: e.to_string(), log: String::new() })?;
+    let issuer = format!("http://localhost:{port}/realms/{}", realm.name());
+    Ok(Issuer::serve(realm.issued_by(&issuer), port).await)
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 /// From now on, access tokens of the realm last so long.

@@ -11,26 +11,29 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+use crate::portal::Portal;
 use crate::provider::Provider;
 use crate::screen::Screen;
 use crate::step::{Named, Step};
 
-const SELFCARE: &str = "selfcare.csp.com";
-const ADMIN: &str = "admin.csp.com";
-const INVOICES: &str = "/rest/Invoice/get_invoice_list";
+pub(crate) const SELFCARE: &str = "selfcare.csp.com";
+pub(crate) const ADMIN: &str = "admin.csp.com";
+pub(crate) const INVOICES: &str = "/rest/Invoice/get_invoice_list";
 
 /// The tour's own shortening, so that nobody waits ten seconds for it.
 const COOLDOWN: Duration = Duration::from_secs(1);
 
 /// What the tour goes through, and what was found different from what was told.
 pub(crate) struct Tour {
-    screen: Screen,
-    provider: Provider,
-    upstream: Upstream,
+    pub(crate) screen: Screen,
+    pub(crate) provider: Provider,
+    pub(crate) upstream: Upstream,
     envoy: Envoy,
+    /// Where browsers sign in, once the tour has come there.
+    pub(crate) portal: Option<Portal>,
     /// The shell variables that the printed commands use.
     variables: TempDir,
-    steps: usize,
+    pub(crate) steps: usize,
     differences: Vec<String>,
 }
 
@@ -45,6 +48,7 @@ pub(crate) async fn run(keycloak: bool) -> (ExitCode, Option<Tour>) {
     };
     tour.requests().await;
     tour.refusals().await;
+    tour.logins().await;
     tour.rotation().await;
     tour.outage().await;
     (tour.summary(), Some(tour))
@@ -68,8 +72,8 @@ impl Tour {
         let envoy = config(&provider, &upstream).start().await?;
         let variables = tempfile::Builder::new().prefix("portcullis-demo-").tempdir();
         let variables = variables.map_err(|e| StartError { problem: e.to_string(), log: String::new() })?;
-        let (steps, differences) = (0, Vec::new());
-        let tour = Self { screen, provider, upstream, envoy, variables, steps, differences };
+        let (portal, steps, differences) = (None, 0, Vec::new());
+        let tour = Self { screen, provider, upstream, envoy, portal, variables, steps, differences };
         tour.export("ENVOY", &tour.envoy.url(""));
 
         screen.heading("    Envoy with envoy/two-realms.yaml");
@@ -244,9 +248,9 @@ impl Tour {
 
         let cold = match config(&self.provider, &self.upstream).start().await {
             Ok(envoy) => envoy,
-            Err(e) => return self.expect(false, &format!("a second Envoy does not start: {e}")),
+            Err(e) => return self.expect(false, &format!("a new Envoy does not start: {e}")),
         };
-        self.screen.heading("    A second Envoy, started while the issuer is down");
+        self.screen.heading("    A new Envoy, started while the issuer is down");
         self.screen.say(&format!("Envoy       http://{}  ($COLD)", cold.addr()));
         self.export("COLD", &cold.url(""));
         let refused = Step::get(
@@ -275,7 +279,7 @@ impl Tour {
         let after = since.elapsed().as_secs_f32();
         self.expect(
             recovered,
-            &format!("the second Envoy admits the customer after {after:.1} s, without a restart"),
+            &format!("the new Envoy admits the customer after {after:.1} s, without a restart"),
         );
     }
 
@@ -310,6 +314,7 @@ impl Tour {
         screen.say(&format!("or: . {}", self.file().display()));
         screen.say(&format!("Envoy's admin interface: http://{}", self.envoy.admin()));
         self.provider.keep(screen);
+        self.keep_portal();
     }
 
     async fn perform(&mut self, step: Step<'_>) {
@@ -319,8 +324,14 @@ impl Tour {
     async fn perform_at(&mut self, step: &Step<'_>, envoy: SocketAddr) {
         self.steps += 1;
         let differences = step.perform(self.steps, self.screen, envoy, &self.upstream).await;
+        self.differ(differences);
+    }
+
+    /// Takes down what went otherwise in the present step.
+    pub(crate) fn differ(&mut self, differences: Vec<String>) {
+        let step = self.steps;
         self.differences
-            .extend(differences.into_iter().map(|difference| format!("step {}: {difference}", self.steps)));
+            .extend(differences.into_iter().map(|difference| format!("step {step}: {difference}")));
     }
 
     /// How often the customers' keys were fetched.
@@ -328,7 +339,7 @@ impl Tour {
         self.envoy.stat("wasmcustom.portcullis.customers.keys_fetch.success").await.unwrap_or(0)
     }
 
-    fn expect(&mut self, holds: bool, told: &str) {
+    pub(crate) fn expect(&mut self, holds: bool, told: &str) {
         if holds {
             self.screen.good(&format!("as told: {told}"));
         } else {
