@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Rows of the matrix that need neither the browser login nor the password login.
-const ROWS: std::ops::RangeInclusive<u32> = 1..=99;
+/// Rows of the matrix.
+const ROWS: std::ops::RangeInclusive<u32> = 1..=116;
 
 /// One row of the table.
 struct Row<'d> {
@@ -36,6 +36,13 @@ fn rows(document: &str) -> Vec<Row<'_>> {
             _ => None,
         })
         .collect()
+}
+
+/// The tests of the second table, whose rows have no number and no level.
+fn further_tests(document: &str) -> Vec<&str> {
+    let (_, further) = document.split_once("\n## Also\n").expect("the second table");
+    let cells = further.lines().filter_map(|line| line.trim().trim_end_matches('|').rsplit('|').next());
+    cells.flat_map(|tests| tests.split('`').skip(1).step_by(2)).collect()
 }
 
 /// Where each test function is defined: U in the core, E in this suite.
@@ -101,6 +108,11 @@ fn every_attack_has_its_tests_at_the_level_that_is_told() {
                 row.number, row.asked
             ));
         }
+    }
+    let further = further_tests(&document);
+    assert!(further.len() >= 10, "{further:?}");
+    for test in further.iter().filter(|test| !found.contains_key(**test)) {
+        problems.push(format!("no test is called {test}"));
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }

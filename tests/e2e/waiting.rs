@@ -158,10 +158,27 @@ async fn parked_requests_time_out() {
     realms.assert_sound();
 }
 
-/// Row 69: a body that comes meanwhile is held back, not kept in memory, and arrives whole.
+/// Row 69: a body that comes meanwhile is held back and arrives whole: by flow control, and with the setting that a login needs, in Envoy.
 #[tokio::test]
 async fn a_large_body_waits_with_its_head() {
-    let Some(arrangement) = held(&["a"], json!({"wait_timeout": "60s"})).await else { return };
+    for stop_iteration in [false, true] {
+        let Some(arrangement) = held(&["a"], json!({"wait_timeout": "60s"})).await else { return };
+        holds_a_large_body(arrangement.configure(|config| holding(config, stop_iteration))).await;
+    }
+}
+
+/// With `allow_on_headers_stop_iteration` or without.
+fn holding(config: EnvoyConfig, stop_iteration: bool) -> EnvoyConfig {
+    config.edit_manager(|manager| {
+        let filter = &mut manager["http_filters"][0]["typed_config"];
+        filter["config"]["allow_on_headers_stop_iteration"] = stop_iteration.into();
+        for route in manager["route_config"]["virtual_hosts"][0]["routes"].as_array_mut().expect("routes") {
+            route["request_body_buffer_limit"] = 16_777_216.into();
+        }
+    })
+}
+
+async fn holds_a_large_body(arrangement: Arrangement) {
     let mut realms = arrangement.start().await;
     let body: Vec<u8> = (0..10_000_000_u32).map(|at| at.to_le_bytes()[at as usize % 3]).collect();
     let token = realms.token("a");

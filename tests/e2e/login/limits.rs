@@ -56,6 +56,30 @@ async fn a_session_ends_however_much_it_is_used() {
     portal.send("ended", &mut browser, &Visit::navigation(format!("{SELFCARE}{PAGE}"))).await.begun();
 }
 
+/// Row 116: with one worker and with many. That the memory of each is recorded is the benchmark's business.
+#[tokio::test]
+async fn a_login_is_the_same_with_any_number_of_workers() {
+    for workers in [1, 4, 16] {
+        let Some(mut portal) = portal_with(super::config().concurrency(workers)).await else { return };
+        let what = format!("{workers} workers");
+        let browser = portal.signed_in().await;
+        let session = portal.world.customers.provider().last_session();
+        let tabs = futures_util::future::join_all((0..32).map(|_| {
+            let mut tab = browser.clone();
+            async move { tab.go(&page()).await.status }
+        }));
+        assert_eq!(tabs.await, [200; 32], "{what}");
+        let token = portal.world.customers.provider().logout_token(&session).sign();
+        assert_eq!(super::backchannel::deliver(&portal, &token).await.status, 200, "{what}");
+        let ask = || async { browser.clone().go(&page()).await.status };
+        until(&what, async || {
+            futures_util::future::join_all((0..32).map(|_| ask())).await.iter().all(|status| *status == 401)
+        })
+        .await;
+        portal.assert_sound();
+    }
+}
+
 /// A session that is over is given back.
 #[tokio::test]
 async fn a_session_without_a_refresh_token_ends_with_its_access_token() {
