@@ -159,6 +159,21 @@ impl IdentityPolicy {
         edits
     }
 
+    /// The same for a session, which carries its token in cookies: where tokens go upstream, this one does, and what the
+    /// client put into `Authorization` never does.
+    pub(crate) fn identified_by_session(
+        &self,
+        edits: HeaderEdits,
+        identity: &IdentityHeaders,
+        access_token: &str,
+    ) -> HeaderEdits {
+        let mut edits = self.identified(edits, identity);
+        if self.forward_token {
+            edits.set.push(("authorization".into(), format!("Bearer {access_token}").into()));
+        }
+        edits
+    }
+
     /// What upstreams are told about the bearer of a token.
     ///
     /// # Errors

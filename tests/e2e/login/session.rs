@@ -71,6 +71,36 @@ async fn a_session_and_a_bearer_token_are_one_too_many() {
     portal.assert_sound();
 }
 
+/// A session is a way to carry a token: where tokens go upstream, its own does, and nothing that the client claims beside it.
+#[tokio::test]
+async fn the_token_of_a_session_goes_upstream_only_where_asked_for() {
+    for forward in [false, true] {
+        let config =
+            super::config().edit_plugin(|plugin| plugin["identity"]["forward_token"] = forward.into());
+        let Some(mut portal) = portal_with(config).await else { return };
+        let mut browser = portal.signed_in().await;
+        let visit = || Visit::fetch(format!("{SELFCARE}{PAGE}"));
+        let basic = visit().header("authorization", "Basic YTpi");
+        for (what, visit) in [("nothing else", visit()), ("a password", basic)] {
+            let seen = portal.send(what, &mut browser, &visit).await.forwarded();
+            let sent = seen.header_all("authorization");
+            assert_eq!(sent.len(), usize::from(forward), "{what}: {sent:?}");
+            for value in sent {
+                let token = value.strip_prefix("Bearer ").expect("a token");
+                let claims: serde_json::Value =
+                    serde_json::from_slice(&portcullis_tests::token::part(token, 1)).expect("claims");
+                let session = portal.world.customers.provider().last_session();
+                assert_eq!(
+                    (&claims["typ"], &claims["sub"]),
+                    (&json!("Bearer"), &json!(session.sub)),
+                    "{what}"
+                );
+            }
+        }
+        portal.assert_sound();
+    }
+}
+
 /// On public and legacy rules a session is ignored: neither used, nor renewed, nor in the way.
 #[tokio::test]
 async fn a_session_is_nothing_where_nobody_asks_for_one() {

@@ -359,7 +359,8 @@ impl Stage {
         ground: Ground,
     ) -> Step {
         let set_cookies = self.cookies(knowledge, &visit, true);
-        let edits = knowledge.filter.identity().identified(visit.edits, identity);
+        let policy = knowledge.filter.identity();
+        let edits = policy.identified_by_session(visit.edits, identity, &self.session.access_token);
         match self.rule() {
             Some(rule) => forward_with(&visit.site, rule, edits, ground, set_cookies),
             None => refuse(visit.audience, None, None, Denial::NoRule, set_cookies),

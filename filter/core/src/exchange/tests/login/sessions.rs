@@ -123,6 +123,24 @@ fn a_session_and_a_bearer_token_are_one_too_many() {
 }
 
 #[test]
+fn a_session_sends_its_own_token_upstream_where_tokens_go_and_nothing_of_the_clients() {
+    for forward in [false, true] {
+        let mut document = login_document();
+        document["identity"]["forward_token"] = json!(forward);
+        let (desk, mut jar) = (Desk::with(&document), Jar::default());
+        desk.sign_in(&mut jar, "/rest/x");
+        let token = format!("Bearer {}", Minter::customers().token());
+        for scheme in ["", "Basic YTpi", "Token eyJ", "Negotiate x"] {
+            let head = script("GET", "/rest/x").with("authorization", scheme);
+            let upstream = desk.send(&mut jar.clone(), head).upstream.unwrap();
+            let sent: Vec<_> = upstream.iter().filter(|(name, _)| name == "authorization").collect();
+            let expect = forward.then(|| ("authorization".to_owned(), token.clone().into_bytes()));
+            assert_eq!(sent, expect.iter().collect::<Vec<_>>(), "{forward} {scheme}");
+        }
+    }
+}
+
+#[test]
 fn public_and_legacy_rules_ignore_a_session_and_upstreams_never_see_one() {
     let (desk, mut jar) = (Desk::new(), Jar::default());
     desk.sign_in(&mut jar, "/rest/x");
