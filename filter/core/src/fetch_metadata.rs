@@ -17,47 +17,57 @@ pub(crate) enum Errand {
 impl Errand {
     /// Reads it: by Fetch Metadata, and from a client that sends none, by `Accept`.
     pub(crate) fn of(headers: &[Header]) -> Self {
-        let is = |name: &str, expected: &[u8]| values(headers, name).next() == Some(expected);
-        if !(if says_mode(headers) { is_document(headers) } else { accepts_html(headers) }) {
+        if !(if says_metadata(headers) { is_document(headers) } else { accepts_html(headers) })
+            || is_in_advance(headers)
+        {
             return Self::Other;
         }
-        if is(":method", b"GET") {
-            Self::Navigation
-        } else if is(":method", b"POST") {
-            Self::Form
-        } else {
-            Self::Other
+        match values(headers, ":method").next() {
+            Some(b"GET") => Self::Navigation,
+            Some(b"POST") => Self::Form,
+            _ => Self::Other,
         }
     }
 }
 
-/// Whether a GET may begin a login: a browser that says what it is doing must be navigating, and of one that
-/// says nothing it is believed.
+/// Whether a GET may begin a login: a browser that says what it is doing must be navigating, and one that says nothing
+/// is believed, unless a script has left its mark.
 pub(crate) fn may_be_navigation(headers: &[Header]) -> bool {
-    values(headers, ":method").next() == Some(b"GET") && (!says_mode(headers) || is_document(headers))
+    let navigates = if says_metadata(headers) { is_document(headers) } else { !is_script(headers) };
+    values(headers, ":method").next() == Some(b"GET") && navigates && !is_in_advance(headers)
 }
 
-fn says_mode(headers: &[Header]) -> bool {
-    values(headers, "sec-fetch-mode").next().is_some()
-}
-
-/// A navigation of the top level that a person asked for.
-fn is_document(headers: &[Header]) -> bool {
-    let is = |name: &str, expected: &[u8]| values(headers, name).next() == Some(expected);
-    let framed = [&b"iframe"[..], b"frame", b"embed", b"object", b"fencedframe"]
+/// Whether the client sends Fetch Metadata at all: who sends some of it is no browser from before.
+fn says_metadata(headers: &[Header]) -> bool {
+    headers
         .iter()
-        .any(|dest| is("sec-fetch-dest", dest));
-    is("sec-fetch-mode", b"navigate") && !framed && !is_prefetch(headers)
+        .any(|(name, _)| name.get(..METADATA.len()).is_some_and(|start| start.eq_ignore_ascii_case(METADATA)))
 }
+
+const METADATA: &str = "sec-fetch-";
+
+/// A navigation of the top level. A field that is there twice must say the same.
+fn is_document(headers: &[Header]) -> bool {
+    let mut modes = values(headers, "sec-fetch-mode").peekable();
+    let framed = values(headers, "sec-fetch-dest").any(|dest| FRAMES.contains(&dest));
+    modes.peek().is_some() && modes.all(|mode| mode == b"navigate") && !framed
+}
+
+const FRAMES: [&[u8]; 5] = [b"iframe", b"frame", b"embed", b"object", b"fencedframe"];
 
 /// A page that is fetched in case it will be needed.
-fn is_prefetch(headers: &[Header]) -> bool {
+fn is_in_advance(headers: &[Header]) -> bool {
     ["sec-purpose", "purpose", "x-moz", "x-purpose"].iter().any(|name| {
         values(headers, name).any(|value| {
             let value = value.to_ascii_lowercase();
             value.starts_with(b"prefetch") || value.starts_with(b"prerender") || value == b"preview"
         })
     })
+}
+
+/// What libraries for `XMLHttpRequest` say of themselves. Android's web views send their package's name there.
+fn is_script(headers: &[Header]) -> bool {
+    values(headers, "x-requested-with").any(|value| value.eq_ignore_ascii_case(b"XMLHttpRequest"))
 }
 
 /// Whether `Accept` names HTML and does not weigh it with zero (RFC 9110 section 12.5.1).
@@ -70,7 +80,7 @@ fn accepts_html(headers: &[Header]) -> bool {
         let html = parts.next().is_some_and(|media| media.eq_ignore_ascii_case("text/html"));
         html && parts.find_map(|part| part.strip_prefix("q=")).and_then(weight) != Some(0)
     });
-    html && !is_prefetch(headers)
+    html && !is_script(headers)
 }
 
 #[cfg(test)]
@@ -113,8 +123,21 @@ mod tests {
         for purpose in [("sec-purpose", "prefetch;prerender"), ("purpose", "prefetch"), ("x-moz", "prefetch")]
         {
             check("GET", &[NAVIGATE, HTML, purpose], Errand::Other, false);
-            check("GET", &[HTML, purpose], Errand::Other, true);
+            check("GET", &[HTML, purpose], Errand::Other, false);
         }
+        // Some Fetch Metadata, and not the part that would say that it navigates.
+        for some in [("sec-fetch-dest", "document"), ("sec-fetch-site", "none"), ("Sec-Fetch-User", "?1")] {
+            check("GET", &[HTML, some], Errand::Other, false);
+        }
+        check("GET", &[NAVIGATE, ("sec-fetch-mode", "cors")], Errand::Other, false);
+        check(
+            "GET",
+            &[NAVIGATE, ("sec-fetch-dest", "document"), ("sec-fetch-dest", "iframe")],
+            Errand::Other,
+            false,
+        );
+        check("GET", &[HTML, ("x-requested-with", "xmlhttprequest")], Errand::Other, false);
+        check("GET", &[HTML, ("x-requested-with", "com.example.browser")], Errand::Navigation, true);
         for accept in ["text/html;q=0", "text/html; q=0.000, */*"] {
             check("GET", &[("accept", accept)], Errand::Other, true);
         }

@@ -107,8 +107,47 @@ async fn nothing_but_a_navigation_is_sent_to_sign_in() {
         .await
         .refused(401, "no_credential")
         .without_cookies();
+    // Some of it, and not that it navigates: no browser from before. And what a script's library says of itself.
+    for (name, value) in
+        [("sec-fetch-dest", "document"), ("sec-fetch-site", "none"), ("x-requested-with", "XMLHttpRequest")]
+    {
+        for visit in [Visit::navigation(&url), Visit::navigation(format!("{SELFCARE}/sso/start"))] {
+            let mut old = portal.browser().without_fetch_metadata();
+            let outcome = portal.send(name, &mut old, &visit.header(name, value)).await;
+            outcome.refused(401, "no_credential").without_cookies().with_problem();
+        }
+    }
+    let mut view = portal.browser().without_fetch_metadata();
+    let visit = Visit::navigation(&url).header("x-requested-with", "com.example.browser");
+    portal.send("a web view", &mut view, &visit).await.begun();
     assert_eq!(portal.world.upstream.requests(), 0);
     portal.assert_sound();
+}
+
+/// Nobody begins a login in the user's place: neither in a frame, nor in advance, nor by a script.
+#[tokio::test]
+async fn the_start_of_a_login_is_navigated_to() {
+    let Some(portal) = portal().await else { return };
+    let url = format!("{SELFCARE}/sso/start?return=%2Frest");
+    for (what, visit) in [
+        ("a script", Visit::fetch(&url)),
+        ("a frame", Visit::frame(&url).from(Site::CrossSite)),
+        ("an image", Visit::image(&url).from(Site::CrossSite)),
+        ("a prefetch", Visit::prefetch(&url)),
+        ("a page in advance", Visit::prerender(&url)),
+        ("HEAD", Visit::navigation(&url).method("HEAD")),
+        ("a form", Visit::form(&url, &[])),
+    ] {
+        portal
+            .send(what, &mut portal.browser(), &visit)
+            .await
+            .refused(401, "no_credential")
+            .without_cookies();
+    }
+    let mut old = portal.browser().without_fetch_metadata();
+    let early = Visit::navigation(&url).header("purpose", "prefetch");
+    portal.send("an old prefetch", &mut old, &early).await.refused(401, "no_credential").without_cookies();
+    portal.send("a link elsewhere", &mut old, &Visit::navigation(&url).from(Site::CrossSite)).await.begun();
 }
 
 #[tokio::test]
