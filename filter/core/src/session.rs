@@ -162,13 +162,15 @@ impl Session {
 /// The pieces of a session put together, and how many they are.
 fn join(browser: &Browser) -> Option<(usize, String)> {
     let piece = |at: usize| browser.cookies.value(&format!("{COOKIE}{at}"));
-    let (pieces, first) = piece(0)?.split_once('.')?;
-    let pieces: usize = pieces.parse().ok().filter(|pieces| (1..=MOST_PIECES).contains(pieces))?;
+    let (number, first) = piece(0)?.split_once('.')?;
+    let pieces: usize = number.parse().ok().filter(|pieces| (1..=MOST_PIECES).contains(pieces))?;
     let mut sealed = first.to_owned();
     for at in 1..pieces {
-        sealed.push_str(piece(at)?);
+        // As it was cut, and in no other way: only the end is shorter.
+        let next = piece(at).filter(|next| next.is_empty() || sealed.len() == at * PIECE_BYTES)?;
+        sealed.push_str(next);
     }
-    Some((pieces, sealed))
+    (number == pieces.to_string()).then_some((pieces, sealed))
 }
 
 /// What the pieces' seal is for: their number is part of it.
@@ -180,5 +182,63 @@ impl fmt::Debug for Session {
     /// Without a token: neither a log line nor a message shows one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::request::Header;
+    use crate::testing::{NOW, compile, realm, test, two_realms_json};
+
+    fn session(bytes: usize) -> Session {
+        Session {
+            id: "id".to_owned(),
+            generation: 0,
+            subject: "bob".to_owned(),
+            sid: None,
+            access_token: "t".repeat(bytes),
+            expires: NOW,
+            refresh_token: None,
+            id_token: None,
+            started: NOW,
+            seen: NOW,
+            renewed: None,
+            demand: None,
+        }
+    }
+
+    /// Around the sizes at which one more piece begins, and at which it is reckoned with and stays empty.
+    #[test]
+    fn a_session_of_any_size_comes_back_from_its_pieces() {
+        let mut document = two_realms_json();
+        document["realms"]["customers"]["login"] = json!({
+            "client_id": "selfcare-ui",
+            "cookie_keys": [{"id": "k1", "inline": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"}],
+        });
+        let filter = compile(&document);
+        let realm = realm(&filter, "customers");
+        let login = realm.login.as_ref().unwrap();
+        let mut entropy = Entropy::seeded([7; 32]);
+        let browser = |cookies: String| {
+            let fields = [(":authority", "selfcare.csp.com"), (":path", "/"), ("cookie", &cookies)];
+            let headers: Vec<Header> =
+                fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+            Browser::read(&headers, login).unwrap()
+        };
+        for bytes in (2_500..2_750).chain(5_300..5_600) {
+            let session = session(bytes);
+            let set = session.set_cookies((&realm, login), &browser(String::new()), &mut entropy).unwrap();
+            let pairs: Vec<_> = set.iter().map(|line| line.split("; ").next().unwrap()).collect();
+            let found = Session::find(
+                (&realm, login),
+                &browser(pairs.join("; ")),
+                &mut OpenedSessions::new(&filter),
+                NOW,
+            );
+            assert_eq!(found.as_ref(), Some(&session), "{bytes} bytes in {} pieces", pairs.len());
+        }
     }
 }

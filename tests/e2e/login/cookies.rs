@@ -65,7 +65,9 @@ async fn the_number_of_pieces_is_not_what_a_client_says() {
     assert!(pieces.len() >= 3);
     let (first, value) = &pieces[0];
     let rest = value.split_once('.').map_or(value.as_str(), |(_, rest)| rest);
-    for count in ["0", "1", "2", "99", "1000000000", "18446744073709551616", "-1", "03", "+3", "", "x"] {
+    let (padded, signed) = (format!("0{}", pieces.len()), format!("+{}", pieces.len()));
+    for count in ["0", "1", "2", "99", "1000000000", "18446744073709551616", "-1", &padded, &signed, "", "x"]
+    {
         let changed = with(&browser, first, &format!("{count}.{rest}"));
         counts_as_absent(&portal, &format!("{count} pieces"), &changed).await;
     }
@@ -77,6 +79,11 @@ async fn the_number_of_pieces_is_not_what_a_client_says() {
     let mut swapped = with(&browser, &pieces[1].0, &pieces[2].1);
     swapped.put_cookie(format!("{SELFCARE}/"), &pieces[2].0, &pieces[1].1);
     counts_as_absent(&portal, "two pieces in each other's place", &swapped).await;
+    let mut shifted = value.clone();
+    let moved = shifted.pop().expect("a value");
+    let mut shifted = with(&browser, first, &shifted);
+    shifted.put_cookie(format!("{SELFCARE}/"), &pieces[1].0, &format!("{moved}{}", pieces[1].1));
+    counts_as_absent(&portal, "cut at another place", &shifted).await;
     // What is too many does no harm: the session is whole.
     let mut more = browser.clone();
     for at in pieces.len()..20 {

@@ -47,6 +47,14 @@ fn a_touched_session_is_none_whatever_was_touched() {
         value.replace_range(value.len() - 1.., last);
         refused(&touched, "a piece was touched");
     }
+    // Cut at another place, it is the same when put together.
+    let mut shifted = jar.clone();
+    let at =
+        |number: usize| shifted.0.iter().position(|(name, _)| name.ends_with(&format!("session-{number}")));
+    let (first, second) = (at(0).unwrap(), at(1).unwrap());
+    let moved = shifted.0[first].1.pop().unwrap();
+    shifted.0[second].1.insert(0, moved);
+    refused(&shifted, "a piece was cut elsewhere");
     let mut twice = jar.clone();
     twice.0.push(twice.0.iter().find(|(name, _)| name.ends_with("session-0")).unwrap().clone());
     refused(&twice, "a name is there twice");
@@ -59,7 +67,8 @@ fn a_touched_session_is_none_whatever_was_touched() {
     let (to, from) = (piece(&mixed), piece(&other));
     mixed.0[to] = other.0[from].clone();
     refused(&mixed, "pieces of two sessions");
-    for count in ["0", "1", "17", "1000000000", "-1", "x", ""] {
+    let (padded, signed) = (format!("0{pieces}"), format!("+{pieces}"));
+    for count in ["0", "1", "17", "1000000000", "-1", "x", "", &padded, &signed] {
         let mut counted = jar.clone();
         let value = &mut counted.0.iter_mut().find(|(name, _)| name.ends_with("session-0")).unwrap().1;
         *value = format!("{count}.{}", value.split_once('.').unwrap().1);
