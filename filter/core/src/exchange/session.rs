@@ -167,11 +167,17 @@ impl Stage {
     pub(super) fn resume(mut self, knowledge: &mut Knowledge<'_>, visit: Visit, input: Input) -> Step {
         let step = std::mem::replace(&mut self.step, Progress::Judge);
         match (step, input) {
-            (Progress::Judge, Input::Overflow) => self.refuse(visit, Denial::TooManyWaiting),
+            (Progress::Judge | Progress::Look, Input::Overflow) => self.refuse(visit, Denial::TooManyWaiting),
             (Progress::Judge, Input::Deadline) => self.at_deadline(knowledge, visit),
             (Progress::Look, Input::Shared(bytes, version)) => self.looked(knowledge, visit, bytes, version),
             (Progress::Lease, Input::Swapped(true)) => self.call(knowledge, visit),
-            (Progress::Look, Input::Elapsed) | (Progress::Lease, Input::Swapped(false)) => self.look(visit),
+            (Progress::Look, Input::Elapsed) => self.look(visit),
+            (Progress::Lease, Input::Swapped(false)) if self.tries < TRIES => {
+                self.tries += 1;
+                self.look(visit)
+            }
+            // Others are quicker every time, or there is nothing to swap.
+            (Progress::Lease, _) => self.failed(knowledge, visit, Failed::Unreachable),
             (Progress::Call, Input::Called(answered)) => {
                 let renewed = token_endpoint::read(answered).map_err(Failed::from).and_then(|issued| {
                     self.session.renewed_with(issued, knowledge.env.now).ok_or(Failed::Wrong)

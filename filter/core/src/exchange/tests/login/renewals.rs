@@ -159,6 +159,44 @@ fn a_holder_that_died_gives_way_when_its_lease_ends() {
     drop(drive_until_call(&desk, desk.gate.start(&head)));
 }
 
+/// A worker that came too late every time, or a host that has lost the record: no loop without an end, and no end of the
+/// session.
+#[test]
+fn a_lease_that_cannot_be_had_is_given_up() {
+    for (after, expect) in [(240, "503 idp_unreachable"), (220, "allowed rest")] {
+        let (mut desk, mut jar) = (Desk::new(), Jar::default());
+        desk.sign_in(&mut jar, "/rest/x");
+        desk.gate.pass(after);
+        let head = script("GET", "/rest/x").with("cookie", jar.header());
+        let mut step = desk.gate.start(&head);
+        for _ in 0..100 {
+            step = match step {
+                Step::Wait(exchange, Need::Shared(_)) => {
+                    desk.gate.resume(exchange, Input::Shared(None, None))
+                }
+                Step::Wait(exchange, Need::Swap { .. }) => desk.gate.resume(exchange, Input::Swapped(false)),
+                step => step,
+            };
+        }
+        let outcome = desk.settle(&head, step, None);
+        assert_eq!(outcome.what, expect);
+        let taken_back = |cookie: &String| cookie.contains("session-0=;");
+        assert!(!outcome.set_cookies.iter().any(taken_back), "{:?}", outcome.set_cookies);
+    }
+}
+
+/// Too many requests wait: that is no reason to end a session.
+#[test]
+fn a_session_outlives_a_crowd() {
+    let (desk, jar) = expired();
+    let head = script("GET", "/rest/x").with("cookie", jar.header());
+    let holder = drive_until_call(&desk, desk.gate.start(&head));
+    let Step::Wait(exchange, Need::Later(_)) = drive(&desk, desk.gate.start(&head)) else { panic!("alone") };
+    let outcome = desk.settle(&head, desk.gate.resume(exchange, Input::Overflow), None);
+    assert_eq!((outcome.what.as_str(), outcome.set_cookies.len()), ("503 too_many_waiting", 0));
+    drop(holder);
+}
+
 #[test]
 fn damaged_shared_bytes_count_as_none() {
     let (desk, jar) = expired();
