@@ -213,6 +213,9 @@ async fn a_refresh_that_lies_lets_nobody_through() {
         ("another audience", Lie::access_token(|token| token.claim("aud", "other").sign())),
         ("typ ID", Lie::access_token(|token| token.claim("typ", "ID").sign())),
         ("expired", Lie::access_token(move |token| token.claim("exp", now - 60).sign())),
+        ("an ID token of another user", Lie::id_claim("sub", "other")),
+        ("an ID token of nobody", Lie::no_id_claim("sub")),
+        ("an ID token that is none", Lie::member("id_token", "x.y.z")),
         ("no access token", Lie::no_member("access_token")),
         ("no token at all", Lie::member("access_token", "x")),
     ] {

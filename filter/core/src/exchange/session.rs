@@ -455,11 +455,16 @@ impl From<token_endpoint::Failure> for Failed {
 }
 
 impl Session {
-    /// The next generation of it; `None` where the tokens are another user's, or none that end.
+    /// The next generation of it; `None` where one of the tokens is another user's, or none that ends. Nobody has used it
+    /// by that alone: a page that asks who is here renews it, too.
     fn renewed_with(&self, issued: token_endpoint::Issued, now: UnixTime) -> Option<Self> {
         let (subject, expires) = peek(&issued.access_token)?;
         if subject.is_some_and(|subject| subject != self.subject) {
             return None;
+        }
+        // OpenID Connect Core section 12.2: a renewed ID token is about the same user.
+        if let Some(id_token) = &issued.id_token {
+            peek(id_token).filter(|(subject, _)| subject.as_ref() == Some(&self.subject))?;
         }
         Some(Self {
             generation: self.generation.saturating_add(1),
@@ -468,7 +473,6 @@ impl Session {
             refresh_token: issued.refresh_token.or_else(|| self.refresh_token.clone()),
             id_token: issued.id_token.or_else(|| self.id_token.clone()),
             renewed: Some(now),
-            seen: now,
             ..self.clone()
         })
     }

@@ -103,6 +103,41 @@ fn the_tokens_of_another_user_renew_nothing() {
     assert_eq!(desk.send(&mut jar, script("GET", "/rest/x")).what, "502 idp_answer");
 }
 
+/// The ID token of a renewal, too, is about the user who signed in (OpenID Connect Core section 12.2).
+#[test]
+fn an_id_token_of_another_user_renews_nothing() {
+    let minter = Minter::customers();
+    let id_token = |changes: Value| minter.mint(&minter.header(), &claims_with(changes));
+    for (id_token, expect) in [
+        (id_token(json!({"typ": "ID"})), "allowed rest"),
+        (id_token(json!({"typ": "ID", "sub": "somebody-else"})), "502 idp_answer"),
+        (id_token(json!({"typ": "ID", "sub": null})), "502 idp_answer"),
+        ("x.y.z".to_owned(), "502 idp_answer"),
+    ] {
+        let (desk, mut jar) = expired();
+        let mut renewed: Value =
+            serde_json::from_slice(&renew(&desk, "r.1.x", json!({})).unwrap().body).unwrap();
+        renewed["id_token"] = json!(id_token);
+        desk.answers(move |_| answer(&renewed));
+        assert_eq!(desk.send(&mut jar, script("GET", "/rest/x")).what, expect);
+    }
+}
+
+/// A page that asks who is here keeps the tokens fresh and the session no longer alive.
+#[test]
+fn to_ask_who_is_here_is_no_use_of_a_session() {
+    let (mut desk, mut jar) = (Desk::new(), Jar::default());
+    desk.sign_in(&mut jar, "/rest/x");
+    for round in 1..=7 {
+        desk.gate.pass(250);
+        let renewed = renew(&desk, &format!("r.{round}.x"), json!({}));
+        desk.answers(move |_| renewed.clone());
+        assert_eq!(desk.send(&mut jar, script("GET", "/sso/session")).what, "200 session_shown", "{round}");
+    }
+    desk.gate.pass(50);
+    assert_eq!(desk.send(&mut jar, script("GET", "/sso/session")).what, "401 no_credential", "1800 s unused");
+}
+
 #[test]
 fn what_renews_is_judged_like_any_token() {
     let (desk, mut jar) = expired();
