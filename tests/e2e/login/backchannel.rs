@@ -131,6 +131,12 @@ async fn a_logout_token_is_checked_in_full() {
         ("expired", token().claim("exp", now - 60).claim("iat", now - 180).sign(), "logout_token_time"),
         ("issued ahead", token().claim("iat", now + 3600).sign(), "logout_token_time"),
         ("no iat", token().without("iat").sign(), "logout_token_time"),
+        ("no exp", token().without("exp").sign(), "logout_token_time"),
+        ("issued long ago", token().claim("iat", now - 3600).sign(), "logout_token_time"),
+        ("a sid that is a number", token().claim("sid", 7).sign(), "logout_token_sub"),
+        ("a sub that is a list", token().claim("sub", json!(["x"])).sign(), "logout_token_sub"),
+        ("a nonce that is null", token().claim("nonce", json!(null)).sign(), "logout_token_nonce"),
+        ("an empty jti", token().claim("jti", "").sign(), "logout_token_jti"),
         (
             "an access token",
             portal.world.customers.token().claim("sid", session.sid.as_str()).sign(),

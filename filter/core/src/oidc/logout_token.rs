@@ -84,7 +84,7 @@ impl LogoutToken {
             Claim::Absent => Ok(None),
             Claim::Is(_) | Claim::Wrong => Err(LogoutTokenError::Subject),
         };
-        let jti = text("jti")?.ok_or(LogoutTokenError::Id)?;
+        let jti = text("jti").ok().flatten().ok_or(LogoutTokenError::Id)?;
         let ended = match (text("sid")?, text("sub")?) {
             (Some(sid), _) => Ended::Session(sid),
             (None, Some(subject)) => Ended::Subject(subject, iat),
@@ -104,8 +104,7 @@ fn accept_times(
     let until = UnixTime(iat).plus(MAX_AGE).plus(realm.clock_skew);
     let expired = match claims.time("exp") {
         Claim::Is(exp) => UnixTime(exp).plus(realm.clock_skew) <= now,
-        Claim::Absent => false,
-        Claim::Wrong => true,
+        Claim::Absent | Claim::Wrong => true,
     };
     if expired || UnixTime(iat) > now.plus(realm.clock_skew) || until <= now {
         return Err(LogoutTokenError::Time);
