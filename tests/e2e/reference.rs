@@ -41,11 +41,12 @@ fn the_reference_leaves_no_field_out() {
     let document = reference();
     parse(&document).unwrap_or_else(|error| panic!("{error}"));
     // Places of one kind share the documentation: a field may stand at any of them.
-    let places: [&[&str]; 19] = [
+    let places: [&[&str]; 20] = [
         &[""],
         &["/realms/customers", "/realms/admins"],
         &["/realms/customers/keys"],
-        &["/realms/customers/login"],
+        &["/realms/customers/login", "/realms/admins/login"],
+        &["/realms/admins/login/client_key", "/realms/customers/login/client_secret"],
         &["/realms/customers/login/client_secret", "/realms/customers/login/cookie_keys/1"],
         &["/realms/customers/login/cookie_keys/0", "/realms/customers/login/cookie_keys/1"],
         &["/realms/customers/login/session"],

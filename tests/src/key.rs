@@ -1,5 +1,6 @@
 //! One signing key: its private half signs, its public half renders as the JWK that Keycloak would publish.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use base64::Engine as _;
@@ -7,7 +8,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::Algorithm;
 use p256::ecdsa::signature::{RandomizedSigner as _, SignatureEncoding as _, Signer as _};
 use rand::rngs::OsRng;
-use rsa::pkcs8::EncodePublicKey as _;
+use rsa::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 use rsa::traits::PublicKeyParts as _;
 use rsa::{RsaPrivateKey, pkcs1v15, pss};
 use serde_json::{Value, json};
@@ -27,6 +28,12 @@ enum Material {
     P256(p256::ecdsa::SigningKey),
     P384(p384::ecdsa::SigningKey),
     Ed25519(ed25519_dalek::SigningKey),
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").field("kid", &self.kid).field("alg", &self.alg).finish_non_exhaustive()
+    }
 }
 
 impl Key {
@@ -112,6 +119,19 @@ impl Key {
         };
         merge(&mut jwk, members);
         jwk
+    }
+
+    /// The private half in PEM (PKCS#8), for a client that signs with it.
+    ///
+    /// # Panics
+    /// For keys that no client of the tests has: RSA and P-256 it is.
+    pub fn private_pem(&self) -> String {
+        let pem = match &self.material {
+            Material::Rsa(key) => key.to_pkcs8_pem(LineEnding::LF),
+            Material::P256(key) => key.to_pkcs8_pem(LineEnding::LF),
+            _ => panic!("no client signs with {:?}", self.alg),
+        };
+        pem.expect("a key renders as PKCS#8").to_string()
     }
 
     /// The public half as DER SubjectPublicKeyInfo: what an algorithm confusion attack signs with.

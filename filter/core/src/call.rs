@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::oidc::assertion::{self, Assertion, ClientKey};
 use crate::secret::Secret;
 
 /// A call through a cluster: a GET, or with a form a POST.
@@ -27,12 +28,19 @@ pub struct HttpCall {
 pub struct Form {
     pub(crate) body: Secret<String>,
     pub(crate) authorization: Option<Secret<String>>,
+    pub(crate) assertion: Option<Box<Assertion>>,
 }
 
 impl Form {
-    /// The body, for the host.
-    pub fn body(&self) -> &str {
-        self.body.expose()
+    /// The body, for the host, which signs the client's assertion if there is one; `None` where it cannot.
+    pub fn body(&self, sign: impl FnOnce(&ClientKey, &[u8]) -> Option<Vec<u8>>) -> Option<String> {
+        let body = self.body.expose().clone();
+        let Some(assertion) = &self.assertion else { return Some(body) };
+        let assertion = assertion.signed(sign)?;
+        let mut form = form_urlencoded::Serializer::new(body);
+        form.append_pair("client_assertion_type", assertion::TYPE)
+            .append_pair("client_assertion", &assertion);
+        Some(form.finish())
     }
 
     /// The value of `authorization`, for the host.

@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use login::{
-    AttemptLimits, ClientAuthentication, CookieKey, Login, SecretSource, SessionLimits, SiteLogin,
+    AssertionAlgorithm, AttemptLimits, ClientAuthentication, ClientKey, CookieKey, Login, SecretSource,
+    SessionLimits, SiteLogin,
 };
 pub use text::{Catalogue, Text};
 

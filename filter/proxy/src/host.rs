@@ -12,6 +12,8 @@ use portcullis_core::{
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{Action, BufferType, MapType};
 
+use crate::signing;
+
 /// How often a compare-and-swap is tried against other workers.
 const SWAP_TRIES: usize = 8;
 
@@ -166,7 +168,11 @@ pub(crate) fn dispatch(call: &HttpCall) -> Result<u32, CallError> {
         headers.push(("content-type", "application/x-www-form-urlencoded"));
         headers.extend(form.authorization().map(|value| ("authorization", value)));
     }
-    let body = call.form.as_ref().map(|form| form.body().as_bytes());
+    let body = match &call.form {
+        Some(form) => Some(form.body(signing::sign).ok_or(CallError::Unreachable)?),
+        None => None,
+    };
+    let body = body.as_ref().map(String::as_bytes);
     hostcalls::dispatch_http_call(&call.cluster, headers, body, Vec::new(), call.timeout)
         .map_err(|_| CallError::Unreachable)
 }

@@ -22,6 +22,7 @@ mod crypto;
 mod host;
 mod metrics;
 mod root;
+mod signing;
 mod stream;
 mod worker;
 

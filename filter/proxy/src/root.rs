@@ -12,6 +12,7 @@ use proxy_wasm::types::{BufferType, ContextType};
 use crate::crypto;
 use crate::host;
 use crate::metrics::Metrics;
+use crate::signing;
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -168,6 +169,14 @@ impl RootContext for Root {
                 return false;
             }
         };
+        let useless = filter.client_keys().find(|(_, key)| signing::sign(key, b"a text").is_none());
+        if let Some((realm, key)) = useless {
+            log::error!(
+                "configuration refused: realms.{realm}.login.client_key: the host does not sign with it by {:?}",
+                key.algorithm()
+            );
+            return false;
+        }
         let env = host::env();
         let mut keys = KeyStore::new(&filter, host::seed(), env.monotonic);
         for realm in keys.realms() {

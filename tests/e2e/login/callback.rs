@@ -2,8 +2,8 @@
 
 use portcullis_tests::browser::{Site, encode_form};
 use portcullis_tests::issuer::{Lie, User};
-use portcullis_tests::{Browser, Endpoint, EnvoyConfig, Fault, Visit};
-use serde_json::json;
+use portcullis_tests::{Browser, Endpoint, Fault, Visit};
+use serde_json::{Value, json};
 
 use super::{
     ADMIN, ATTEMPT, PAGE, PORTAL, Portal, SELFCARE, SESSION, cookies, copy_cookies, portal, portal_with,
@@ -283,19 +283,15 @@ async fn a_login_that_leads_nowhere_stops() {
 #[tokio::test]
 async fn a_client_authenticates_as_it_is_registered() {
     use portcullis_tests::issuer::{Authentication, Client};
-    let edit = |authentication: Authentication| {
-        move |config: EnvoyConfig| match authentication {
-            Authentication::Basic => config,
-            Authentication::Post => {
-                with_login(config, |login| login["client_authentication"] = "client_secret_post".into())
-            }
-            Authentication::None => with_login(config, |login| {
-                drop(login.as_object_mut().map(|login| login.remove("client_secret")));
-            }),
-        }
+    let edit = |authentication, login: &mut Value| match authentication {
+        Authentication::Post => login["client_authentication"] = "client_secret_post".into(),
+        Authentication::None => drop(login.as_object_mut().map(|login| login.remove("client_secret"))),
+        // A key is a matter of `token_endpoint`.
+        Authentication::Basic | Authentication::PrivateKeyJwt => {}
     };
     for authentication in [Authentication::Basic, Authentication::Post, Authentication::None] {
-        let Some(portal) = portal_with(edit(authentication)(super::config())).await else { return };
+        let config = with_login(super::config(), |login| edit(authentication, login));
+        let Some(portal) = portal_with(config).await else { return };
         let client = match authentication {
             Authentication::None => Client::public("selfcare-ui"),
             _ => Client::confidential("selfcare-ui", super::CLIENT_SECRET).authenticated_by(authentication),

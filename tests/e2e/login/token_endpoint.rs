@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use portcullis_tests::issuer::{Lie, User};
-use portcullis_tests::{Endpoint, Fault, Visit};
+use portcullis_tests::issuer::{Client, Lie, User};
+use portcullis_tests::key::{Key, name};
+use portcullis_tests::{Algorithm, Endpoint, Fault, Visit};
 use serde_json::json;
 
 use super::{ATTEMPT, PAGE, Portal, SELFCARE, SESSION, cookies, portal, portal_with, with_login};
@@ -18,6 +19,60 @@ async fn redeem(portal: &Portal, what: &str) -> super::Outcome {
     assert!(cookies(&browser, SELFCARE, ATTEMPT).is_empty(), "{what}: the login is over");
     assert!(outcome.page.text().contains("/sso/start?return="), "{what}: a way back into the login");
     outcome
+}
+
+/// RFC 7523: the issuer verifies each assertion, takes its `jti` once, and would refuse a client that sends a secret.
+#[tokio::test]
+async fn a_client_may_show_who_it_is_with_a_private_key() {
+    for algorithm in [Algorithm::RS256, Algorithm::ES256] {
+        let (key, other) = (Key::generate(algorithm), Key::generate(algorithm));
+        let keyed = |key: &Key| {
+            let id = key.kid().to_owned();
+            with_login(super::config(), |login| {
+                login.as_object_mut().expect("a login is an object").remove("client_secret");
+                login["client_key"] = json!({"algorithm": name(algorithm), "id": id, "env": "CLIENT_KEY"});
+                login["session"] = json!({"refresh_before": "10m"});
+            })
+            .vm_env("CLIENT_KEY", &key.private_pem())
+        };
+        let Some(mut portal) = portal_with(keyed(&key)).await else { return };
+        let provider = portal.world.customers.provider().clone();
+        provider.register(Client::keyed("selfcare-ui", key));
+        let mut browser = portal.signed_in().await;
+        let page = Visit::fetch(format!("{SELFCARE}{PAGE}"));
+        portal.send("renewed on the way", &mut browser, &page).await.forwarded();
+        let requests = provider.token_requests();
+        assert!(requests.iter().all(|request| request.status == 200 && request.authorization.is_none()));
+        assert_eq!((provider.grants("authorization_code"), provider.grants("refresh_token")), (1, 1));
+        assert!(!portal.world.envoy.log().contains("PRIVATE KEY"));
+        portal.assert_sound();
+
+        provider.register(Client::keyed("selfcare-ui", other));
+        redeem(&portal, "another key").await.refused(502, "login_tokens").with_page();
+    }
+}
+
+/// What the host cannot sign with is found when the configuration is, and not by the first user.
+#[tokio::test]
+async fn a_key_that_signs_nothing_is_refused() {
+    let Some(stage) = super::stage().await else { return };
+    let broken = "-----BEGIN PRIVATE KEY-----\nbm8ga2V5\n-----END PRIVATE KEY-----\n".to_owned();
+    for (algorithm, pem) in [
+        ("RS256", broken),
+        ("RS256", Key::generate(Algorithm::ES256).private_pem()),
+        ("ES256", Key::generate(Algorithm::RS256).private_pem()),
+    ] {
+        let config = with_login(super::config(), |login| {
+            login.as_object_mut().expect("a login is an object").remove("client_secret");
+            login["client_key"] = json!({"algorithm": algorithm, "inline": pem});
+        });
+        let refused = stage.wire(config).start().await.err().expect("a configuration that is refused");
+        assert!(
+            refused.log.contains("realms.customers.login.client_key: the host does not sign"),
+            "{refused}"
+        );
+        assert!(!refused.log.contains("PRIVATE KEY"));
+    }
 }
 
 /// Matrix row 106: unreachable is 503, any other wrong answer 502, and none a redirect.

@@ -1,6 +1,6 @@
 //! Who may sign in at a realm, who does next, and what has happened so far.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde_json::{Value, json};
@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::lie::Lie;
 use super::lock;
+use crate::key::Key;
 use crate::realm::Realm;
 use crate::token::TokenBuilder;
 
@@ -18,6 +19,8 @@ pub enum Authentication {
     Basic,
     /// In the body.
     Post,
+    /// By a JWT that its key has signed (RFC 7523).
+    PrivateKeyJwt,
     /// Not at all: a public client.
     None,
 }
@@ -29,7 +32,9 @@ pub struct Client {
     pub id: String,
     /// Its secret, where it has one.
     pub secret: Option<String>,
-    /// How it shows it; nothing else is accepted.
+    /// Its key, where it has one; the public half would do.
+    pub key: Option<Key>,
+    /// How it shows who it is; nothing else is accepted.
     pub authentication: Authentication,
     /// Where its users may be sent back to: exactly there, or below, where it ends with `*`.
     pub redirect_uris: Vec<String>,
@@ -41,11 +46,17 @@ impl Client {
         Self { secret: Some(secret.to_owned()), authentication: Authentication::Basic, ..Self::public(id) }
     }
 
+    /// A client with a private key, which signs what it sends.
+    pub fn keyed(id: &str, key: Key) -> Self {
+        Self { key: Some(key), authentication: Authentication::PrivateKeyJwt, ..Self::public(id) }
+    }
+
     /// A client without a secret; any redirect URI that is not plain HTTP to a foreign host.
     pub fn public(id: &str) -> Self {
         Self {
             id: id.to_owned(),
             secret: None,
+            key: None,
             authentication: Authentication::None,
             redirect_uris: vec!["https://*".to_owned(), "http://localhost*".to_owned()],
         }
@@ -208,6 +219,8 @@ pub(super) struct State {
     pub(super) sessions: Vec<Session>,
     /// The refresh tokens that were issued, by `jti`: their session, and whether they have not been used.
     pub(super) refresh_tokens: HashMap<String, (String, bool)>,
+    /// `jti` of the assertions that were accepted.
+    pub(super) assertions: HashSet<String>,
     /// Whether a refresh token works once.
     pub(super) rotates: bool,
     /// How long an access token lives, in seconds.
@@ -226,6 +239,7 @@ impl Provider {
             codes: HashMap::new(),
             sessions: Vec::new(),
             refresh_tokens: HashMap::new(),
+            assertions: HashSet::new(),
             rotates: true,
             lifetime: 300,
             authorizations: Vec::new(),

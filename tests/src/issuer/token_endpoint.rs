@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac as _};
 use http::request::Parts;
+use jsonwebtoken::{DecodingKey, Validation};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256, Sha512};
 use uuid::Uuid;
@@ -33,7 +34,7 @@ pub(super) fn answer(provider: &Provider, head: &Parts, body: &[u8]) -> Answer {
         .get("content-type")
         .is_some_and(|value| value.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
     let granted = if head.method == http::Method::POST && is_form {
-        grant(&mut provider.lock(), &parameters, authorization.as_deref())
+        grant(&mut provider.lock(), provider.realm().issuer(), &parameters, authorization.as_deref())
     } else {
         Err((405, "invalid_request", "HTTP 405 Method Not Allowed"))
     };
@@ -47,8 +48,13 @@ pub(super) fn answer(provider: &Provider, head: &Parts, body: &[u8]) -> Answer {
     Answer::json(status, &document)
 }
 
-fn grant(state: &mut State, form: &Parameters, authorization: Option<&str>) -> Result<Granted, Refusal> {
-    let client = authenticate(state, form, authorization)?;
+fn grant(
+    state: &mut State,
+    issuer: &str,
+    form: &Parameters,
+    authorization: Option<&str>,
+) -> Result<Granted, Refusal> {
+    let client = authenticate(state, issuer, form, authorization)?;
     match form.get("grant_type") {
         Some("authorization_code") => redeem(state, form, &client),
         Some("refresh_token") => refresh(state, form, &client),
@@ -57,7 +63,12 @@ fn grant(state: &mut State, form: &Parameters, authorization: Option<&str>) -> R
 }
 
 /// The client, if it shows that it is itself in the one way that it is registered with.
-fn authenticate(state: &State, form: &Parameters, authorization: Option<&str>) -> Result<Client, Refusal> {
+fn authenticate(
+    state: &mut State,
+    issuer: &str,
+    form: &Parameters,
+    authorization: Option<&str>,
+) -> Result<Client, Refusal> {
     let refusal = (401, "unauthorized_client", "Invalid client or Invalid client credentials");
     let basic = match authorization {
         Some(value) => Some(read_basic(value).ok_or(refusal)?),
@@ -65,15 +76,45 @@ fn authenticate(state: &State, form: &Parameters, authorization: Option<&str>) -
     };
     let (post_id, post_secret) = (form.get("client_id"), form.get("client_secret"));
     let id = basic.as_ref().map(|(id, _)| id.as_str()).or(post_id).ok_or(refusal)?;
-    let client = state.clients.get(id).ok_or(refusal)?;
+    let client = state.clients.get(id).ok_or(refusal)?.clone();
+    let asserted = form.get("client_assertion");
+    if let (Authentication::PrivateKeyJwt, Some(asserted)) = (client.authentication, asserted) {
+        let is_jwt = form.get("client_assertion_type")
+            == Some("urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+        let jti = assertion(&client, issuer, asserted)
+            .filter(|_| is_jwt && basic.is_none() && post_secret.is_none());
+        let unused = jti.is_some_and(|jti| state.assertions.insert(jti));
+        return if unused { Ok(client) } else { Err(refusal) };
+    }
     // A client that shows two secrets has misunderstood something (RFC 6749 section 2.3).
     let shown = match client.authentication {
         Authentication::Basic => basic.map(|(_, secret)| secret).filter(|_| post_secret.is_none()),
         Authentication::Post => post_secret.map(str::to_owned).filter(|_| basic.is_none()),
-        Authentication::None if basic.is_none() && post_secret.is_none() => return Ok(client.clone()),
-        Authentication::None => None,
+        Authentication::None if basic.is_none() && post_secret.is_none() && asserted.is_none() => {
+            return Ok(client);
+        }
+        Authentication::None | Authentication::PrivateKeyJwt => None,
     };
-    if shown.is_some() && shown == client.secret { Ok(client.clone()) } else { Err(refusal) }
+    if shown.is_some() && shown == client.secret { Ok(client) } else { Err(refusal) }
+}
+
+/// `jti` of a client's assertion (RFC 7523 section 3), as strict as FAPI 2.0 has it: the issuer is the one audience.
+fn assertion(client: &Client, issuer: &str, asserted: &str) -> Option<String> {
+    let key = client.key.as_ref()?;
+    let jwk = serde_json::from_value(key.jwk()).expect("a key renders as a JWK");
+    let mut validation = Validation::new(key.alg());
+    validation.leeway = 0;
+    validation.set_required_spec_claims(&["iss", "sub", "aud", "exp"]);
+    validation.set_issuer(&[&client.id]);
+    validation.set_audience(&[issuer]);
+    validation.sub = Some(client.id.clone());
+    let decoding = DecodingKey::from_jwk(&jwk).expect("a JWK of our own");
+    let token = jsonwebtoken::decode::<Value>(asserted, &decoding, &validation).ok()?;
+    let (exp, iat) = (token.claims["exp"].as_u64()?, token.claims["iat"].as_u64()?);
+    let short = iat <= crate::now() && exp <= iat + 60;
+    let named = token.header.kid.is_none_or(|kid| kid == key.kid());
+    let jti = token.claims["jti"].as_str().filter(|jti| jti.len() >= 20)?;
+    (short && named && token.claims["aud"] == issuer).then(|| jti.to_owned())
 }
 
 /// Name and secret, each form-encoded before they were joined (RFC 6749 section 2.3.1).

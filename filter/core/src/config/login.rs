@@ -12,7 +12,9 @@ pub struct Login {
     pub client_id: String,
     /// The client's secret. Absent: a public client.
     pub client_secret: Option<SecretSource>,
-    /// How the client authenticates. Default `client_secret_basic` with a secret, `none` without.
+    /// The client's private key, in place of a secret.
+    pub client_key: Option<ClientKey>,
+    /// How the client authenticates. Default `client_secret_basic` with a secret, `private_key_jwt` with a key, `none` without either.
     pub client_authentication: Option<ClientAuthentication>,
     /// Scopes that are asked for beside `openid`. Default none.
     pub scopes: Option<Vec<String>>,
@@ -42,6 +44,40 @@ pub struct SecretSource {
     pub inline: Option<String>,
 }
 
+/// A private key of the client in PEM: exactly one of `env` and `inline`.
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClientKey {
+    /// What it signs by: `RS256`, `ES256`. Required.
+    pub algorithm: Option<AssertionAlgorithm>,
+    /// `kid` of what it signs. Default none.
+    pub id: Option<String>,
+    /// Name of an environment variable of the VM.
+    pub env: Option<String>,
+    /// The key itself.
+    pub inline: Option<String>,
+}
+
+/// What a client's assertion is signed by: what Envoy can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum AssertionAlgorithm {
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+}
+
+impl AssertionAlgorithm {
+    /// Its name in a JOSE header (RFC 7518 section 3.1).
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Es256 => "ES256",
+        }
+    }
+}
+
 /// A key of the cookies: exactly one of `env` and `inline`, 32 bytes in base64url.
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -62,6 +98,8 @@ pub enum ClientAuthentication {
     ClientSecretBasic,
     /// In the form.
     ClientSecretPost,
+    /// By a JWT that `client_key` signs (RFC 7523).
+    PrivateKeyJwt,
     /// Not at all: a public client.
     None,
 }
@@ -105,6 +143,12 @@ pub enum SiteLogin {
 impl std::fmt::Debug for SecretSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SecretSource").field("env", &self.env).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for ClientKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientKey").field("id", &self.id).field("env", &self.env).finish_non_exhaustive()
     }
 }
 

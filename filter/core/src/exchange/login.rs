@@ -217,7 +217,13 @@ impl Completion {
         let code = self.callback.take().ok_or(LoginError::Code);
         match code.and_then(|callback| callback.code(&realm.issuer, provider.iss_in_callback)) {
             Ok(code) => {
-                let call = token_endpoint::redeem(&realm, login, provider, &self.attempt, &code);
+                let call = token_endpoint::redeem(
+                    (&realm, login),
+                    provider,
+                    (&self.attempt, &code),
+                    knowledge.env.now,
+                    knowledge.entropy,
+                );
                 self.wait(visit, Need::Call(call))
             }
             Err(error) => self.fail(visit, error),

@@ -243,7 +243,13 @@ impl Stage {
             self.step = Progress::Conclude(Err(Failed::Unreachable));
             return self.share(visit);
         };
-        let call = token_endpoint::refresh(&realm, login, provider, refresh_token);
+        let call = token_endpoint::refresh(
+            (&realm, login),
+            provider,
+            refresh_token,
+            knowledge.env.now,
+            knowledge.entropy,
+        );
         self.step = Progress::Call;
         self.wait(visit, Need::Call(call))
     }

@@ -7,6 +7,7 @@ use super::{Place, span};
 use crate::config::{self, ClientAuthentication};
 use crate::error::ConfigError;
 use crate::jose::base64url;
+use crate::oidc::assertion::ClientKey;
 use crate::oidc::{Attempts, Client, Login, SessionSpan};
 use crate::path::NormalPath;
 use crate::seal::{KEY_BYTES, KeyRing, SealingKey};
@@ -85,14 +86,43 @@ fn client(config: &config::Login, environment: &Environment, place: &Place) -> R
         place.text(&secret)?;
         Ok(Secret::new(secret))
     });
+    let secret = secret.transpose()?;
+    if let Some(key) = &config.client_key {
+        return match (config.client_authentication, &secret) {
+            (None | Some(ClientAuthentication::PrivateKeyJwt), None) => {
+                client_key(key, environment, &place.field("client_key")).map(Client::Key)
+            }
+            (_, Some(_)) => Err(place.field("client_key").error("contradicts client_secret")),
+            (Some(_), None) => Err(place.field("client_authentication").error("contradicts client_key")),
+        };
+    }
     let place = place.field("client_authentication");
-    match (config.client_authentication, secret.transpose()?) {
+    match (config.client_authentication, secret) {
         (None | Some(ClientAuthentication::None), None) => Ok(Client::Public),
         (None | Some(ClientAuthentication::ClientSecretBasic), Some(secret)) => Ok(Client::Basic(secret)),
         (Some(ClientAuthentication::ClientSecretPost), Some(secret)) => Ok(Client::Post(secret)),
         (Some(ClientAuthentication::None), Some(_)) => Err(place.error("none contradicts client_secret")),
+        (Some(ClientAuthentication::PrivateKeyJwt), _) => Err(place.error("needs client_key")),
         (Some(_), None) => Err(place.error("needs client_secret")),
     }
+}
+
+/// Whether the host can sign with it is the host's to say.
+fn client_key(
+    config: &config::ClientKey,
+    environment: &Environment,
+    place: &Place,
+) -> Result<ClientKey, ConfigError> {
+    let algorithm =
+        config.algorithm.ok_or_else(|| place.field("algorithm").error("is required: RS256 or ES256"))?;
+    if let Some(id) = &config.id {
+        place.field("id").text(id)?;
+    }
+    let pem = secret(config.env.as_deref(), config.inline.as_deref(), environment, place)?;
+    if !pem.contains("PRIVATE KEY-----") {
+        return Err(place.error("is no private key in PEM"));
+    }
+    Ok(ClientKey { algorithm, id: config.id.clone(), pem: Secret::new(pem) })
 }
 
 /// The text of a secret. No message shows it.

@@ -19,6 +19,8 @@ use crate::document;
 use crate::error::ConfigError;
 use crate::identity::IdentityPolicy;
 use crate::legacy::LegacyPolicy;
+use crate::oidc::Client;
+use crate::oidc::assertion::ClientKey;
 use crate::realm::{Realm, RealmId};
 use crate::site::{HostPattern, SiteMap};
 use crate::text::Texts;
@@ -122,6 +124,14 @@ impl Filter {
     pub fn revoked_records(&self) -> impl Iterator<Item = (RealmId, String)> {
         let realms = self.realms.iter().filter(|realm| realm.login.is_some());
         realms.map(|realm| (realm.id, revoked::record_name(realm)))
+    }
+
+    /// The private keys of clients, each with the name of its realm.
+    pub fn client_keys(&self) -> impl Iterator<Item = (&str, &ClientKey)> {
+        self.realms.iter().filter_map(|realm| match &realm.login.as_ref()?.client {
+            Client::Key(key) => Some((&*realm.name, key)),
+            _ => None,
+        })
     }
 
     /// Bounds.

@@ -6,6 +6,7 @@
 //! sends the browser back with, `token_endpoint` the calls, `id_token` and `logout_token` the two tokens that
 //! only the login meets.
 
+pub(crate) mod assertion;
 pub(crate) mod attempt;
 pub(crate) mod browser;
 pub(crate) mod callback;
@@ -43,6 +44,8 @@ pub(crate) enum Client {
     Public,
     Basic(Secret<String>),
     Post(Secret<String>),
+    /// An assertion that this key signs (RFC 7523).
+    Key(assertion::ClientKey),
 }
 
 /// How long a session lasts.

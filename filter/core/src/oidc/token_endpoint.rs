@@ -6,11 +6,14 @@ use http::StatusCode;
 use serde_json::Value;
 
 use crate::call::{CallError, Form, HttpAnswer, HttpCall};
+use crate::entropy::Entropy;
 use crate::json;
 use crate::keys::Provider;
 use crate::realm::Realm;
 use crate::secret::Secret;
+use crate::time::UnixTime;
 
+use super::assertion::Assertion;
 use super::attempt::Attempt;
 use super::{Client, Login};
 
@@ -45,11 +48,11 @@ pub(crate) enum Failure {
 
 /// Asks for the tokens of a code.
 pub(crate) fn redeem(
-    realm: &Realm,
-    login: &Login,
+    (realm, login): (&Realm, &Login),
     provider: &Provider,
-    attempt: &Attempt,
-    code: &str,
+    (attempt, code): (&Attempt, &str),
+    now: UnixTime,
+    entropy: &mut Entropy,
 ) -> HttpCall {
     let parameters = [
         ("grant_type", "authorization_code"),
@@ -57,33 +60,49 @@ pub(crate) fn redeem(
         ("redirect_uri", &attempt.redirect_uri(login)),
         ("code_verifier", &attempt.code_verifier),
     ];
-    call(realm, login, provider, &parameters)
+    call((realm, login), provider, &parameters, now, entropy)
 }
 
 /// Asks for new tokens.
-pub(crate) fn refresh(realm: &Realm, login: &Login, provider: &Provider, refresh_token: &str) -> HttpCall {
-    call(realm, login, provider, &[("grant_type", "refresh_token"), ("refresh_token", refresh_token)])
+pub(crate) fn refresh(
+    (realm, login): (&Realm, &Login),
+    provider: &Provider,
+    refresh_token: &str,
+    now: UnixTime,
+    entropy: &mut Entropy,
+) -> HttpCall {
+    let parameters = [("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
+    call((realm, login), provider, &parameters, now, entropy)
 }
 
-fn call(realm: &Realm, login: &Login, provider: &Provider, parameters: &[(&str, &str)]) -> HttpCall {
+fn call(
+    (realm, login): (&Realm, &Login),
+    provider: &Provider,
+    parameters: &[(&str, &str)],
+    now: UnixTime,
+    entropy: &mut Entropy,
+) -> HttpCall {
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.extend_pairs(parameters);
-    let authorization = match &login.client {
-        Client::Basic(secret) => Some(basic(&login.client_id, secret.expose())),
+    let (mut authorization, mut assertion) = (None, None);
+    match &login.client {
+        Client::Basic(secret) => authorization = Some(Secret::new(basic(&login.client_id, secret.expose()))),
         Client::Post(secret) => {
             form.append_pair("client_id", &login.client_id).append_pair("client_secret", secret.expose());
-            None
+        }
+        Client::Key(key) => {
+            form.append_pair("client_id", &login.client_id);
+            assertion = Some(Box::new(Assertion::new(key, &login.client_id, &realm.issuer, now, entropy)));
         }
         Client::Public => {
             form.append_pair("client_id", &login.client_id);
-            None
         }
-    };
+    }
     HttpCall {
         cluster: realm.cluster.clone(),
         authority: realm.authority.clone(),
         path: provider.token_path.clone(),
-        form: Some(Form { body: Secret::new(form.finish()), authorization: authorization.map(Secret::new) }),
+        form: Some(Form { body: Secret::new(form.finish()), authorization, assertion }),
         timeout: login.timeout,
         max_body_bytes: MAX_ANSWER_BYTES,
     }

@@ -1,5 +1,6 @@
 use crate::testing::test;
 mod identity;
+mod login;
 mod realms;
 mod shape;
 mod sites;

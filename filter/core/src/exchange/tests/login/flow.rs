@@ -1,6 +1,7 @@
 //! From a navigation to a session.
 
 use super::*;
+use crate::jose::base64url;
 use crate::testing::test;
 
 #[test]
@@ -31,6 +32,43 @@ fn a_navigation_without_a_session_signs_in_and_comes_back() {
     assert_eq!(value("x-porta-user"), Some(&b"bob"[..]));
     assert_eq!((value("cookie"), value("authorization")), (None, None));
     assert_eq!(jar.names(), ["session-0"], "the count of logins is taken back");
+}
+
+/// RFC 7523 section 3, and the issuer is the one audience.
+#[test]
+fn a_client_with_a_key_asserts_who_it_is() {
+    let mut document = login_document();
+    let login = document["realms"]["customers"]["login"].as_object_mut().unwrap();
+    login.remove("client_secret");
+    let key = json!({"algorithm": "ES256", "id": "k", "inline": "-----BEGIN PRIVATE KEY-----"});
+    login.insert("client_key".to_owned(), key);
+    let (desk, mut jar) = (Desk::with(&document), Jar::default());
+    let asked = desk.begin(&mut jar, "/rest/x");
+    desk.issue(&asked, json!({}), json!({}));
+    assert_eq!(desk.call_back(&mut jar, &asked).what, "303 login_completed");
+    let form = desk.posted.borrow().concat();
+    let field = |name: &str| {
+        let mut fields = form_urlencoded::parse(form.as_bytes()).filter(|(known, _)| known == name);
+        fields.next().map(|(_, value)| value.into_owned()).unwrap_or_default()
+    };
+    assert_eq!(field("client_id"), "selfcare-ui");
+    assert_eq!(field("client_assertion_type"), "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+    let assertion = field("client_assertion");
+    let parts: Vec<_> = assertion.split('.').map(|part| base64url(part).unwrap()).collect();
+    let json = |part: &[u8]| serde_json::from_slice::<Value>(part).unwrap();
+    assert_eq!(json(&parts[0]), json!({"alg": "ES256", "typ": "JWT", "kid": "k"}));
+    let mut claims = json(&parts[1]);
+    let iat = claims["iat"].as_u64().unwrap();
+    assert!(iat >= NOW.0, "{claims}");
+    assert_eq!(claims["jti"].take().as_str().map(str::len), Some(43));
+    assert_eq!(
+        claims,
+        json!({
+            "iss": "selfcare-ui", "sub": "selfcare-ui", "aud": "https://sso.csp.com/realms/customers",
+            "iat": iat, "exp": iat + 60, "jti": null,
+        })
+    );
+    assert_eq!(parts[2], b"signed");
 }
 
 #[test]
