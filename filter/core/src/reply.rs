@@ -296,11 +296,12 @@ impl Audience {
 /// Writes the answer.
 pub(crate) fn render(denial: &Denial, audience: &Audience) -> LocalReply {
     let (status, challenge) = denial.answer();
+    // A person who signs in, or may do so, is no client of PortaBilling's.
+    let signs_in = audience.errand != Errand::Other
+        && (matches!(denial, Denial::Login(_))
+            || status == StatusCode::UNAUTHORIZED && audience.login_url.is_some());
     let (status, mut headers, body) = match audience.format {
-        // Whoever is in the middle of a login is no client of PortaBilling's.
-        ErrorFormat::Portabilling
-            if audience.errand == Errand::Other || !matches!(denial, Denial::Login(_)) =>
-        {
+        ErrorFormat::Portabilling if !signs_in => {
             let (status, body) = portabilling(denial, status, audience);
             (status, plain("application/json"), body)
         }

@@ -234,7 +234,7 @@ fn portabilling_hears_of_401_in_its_own_words_and_of_the_rest_by_status() {
         let audience = Audience { format: ErrorFormat::Portabilling, errand, ..audience() };
         for (denial, slug, status, error, wait) in table() {
             let reply = render(&denial, &audience);
-            // Whoever is in the middle of a login is no client of PortaBilling's.
+            // A person who signs in is no client of PortaBilling's.
             if errand == Errand::Navigation && matches!(denial, Denial::Login(_)) {
                 assert_eq!(header(&reply, "content-type"), Some("text/html; charset=utf-8"), "{slug}");
                 continue;
@@ -263,6 +263,27 @@ fn portabilling_hears_of_401_in_its_own_words_and_of_the_rest_by_status() {
     let audience = Audience { format: ErrorFormat::Portabilling, request_id: None, ..audience() };
     let body: Value = serde_json::from_str(&render(&Denial::NoRule, &audience).body).unwrap();
     assert_eq!(body, json!({ "faultcode": "Portcullis.no_rule", "faultstring": "Forbidden" }));
+}
+
+/// Where a login is offered, a person needs the way to it, and whoever sent a form the word that it was not processed.
+#[test]
+fn a_person_who_may_sign_in_gets_a_page_on_a_portabilling_site_too() {
+    for (errand, page) in [(Errand::Navigation, true), (Errand::Form, true), (Errand::Other, false)] {
+        let login_url = Some("/sso/start?return=%2F".to_owned());
+        let audience = Audience { format: ErrorFormat::Portabilling, errand, login_url, ..audience() };
+        for (denial, status) in
+            [(Denial::NoCredential, 401), (Denial::SessionEnded, 401), (Denial::NoRule, 403)]
+        {
+            let reply = render(&denial, &audience);
+            let is_page = page && status == 401;
+            assert_eq!(reply.body.contains("href=\"/sso/start"), is_page, "{denial:?} {errand:?}");
+            assert_eq!(
+                reply.status,
+                if status == 401 && !page { 500 } else { status },
+                "{denial:?} {errand:?}"
+            );
+        }
+    }
 }
 
 #[test]

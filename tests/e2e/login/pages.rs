@@ -123,6 +123,23 @@ async fn nothing_of_a_request_is_markup_on_a_page() {
     }
 }
 
+/// The portals' scripts read a fault, and a person finds the way to the login.
+#[tokio::test]
+async fn on_a_portabilling_site_scripts_read_a_fault_and_people_a_page() {
+    let config =
+        super::config().edit_plugin(|plugin| plugin["sites"][1]["error_format"] = json!("portabilling"));
+    let Some(portal) = portal_with(config).await else { return };
+    let url = format!("{PORTAL}{PAGE}");
+    let script = portal.send("a script", &mut portal.browser(), &Visit::fetch(&url)).await;
+    assert_eq!(script.page.status, 500, "{}", script.context());
+    assert_eq!(script.page.json()["faultcode"], "Server.Session.check_auth.auth_failed");
+    for visit in [Visit::navigation(&url), Visit::form(&url, &[("a", "b")])] {
+        let outcome = portal.send("a person", &mut portal.browser(), &visit).await;
+        outcome.refused(401, "no_credential").without_cookies().with_page();
+        assert!(outcome.page.text().contains("/sso/start"), "{}", outcome.context());
+    }
+}
+
 /// English unless told otherwise; any language can be supplied.
 #[tokio::test]
 async fn names_and_languages_are_the_operators() {
