@@ -59,6 +59,9 @@ async fn a_session_and_a_bearer_token_are_one_too_many() {
         let visit = Visit::fetch(&url).header("authorization", format!("Bearer {authorization}"));
         let outcome = portal.send(what, &mut browser, &visit).await;
         outcome.refused(400, "ambiguous_credential").without_cookies();
+        let visit = Visit::fetch(format!("{SELFCARE}/sso/session"))
+            .header("authorization", format!("Bearer {authorization}"));
+        portal.send(what, &mut browser, &visit).await.refused(400, "ambiguous_credential").without_cookies();
     }
     // A bearer alone is what it was before.
     let token = portal.world.customers.token().sign();

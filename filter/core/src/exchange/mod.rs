@@ -285,7 +285,7 @@ fn own_path(
         Endpoint::Callback => login::callback(knowledge, visit, request),
         Endpoint::Logout => logout::start(knowledge, visit, request, headers),
         Endpoint::BackChannelLogout => logout::receive(visit, headers),
-        Endpoint::Session => session::describe(knowledge, visit),
+        Endpoint::Session => session::describe(knowledge, visit, Credential::find(headers, request)),
         Endpoint::Unknown => visit.refuse(None, Denial::NoSuchPath),
     }
 }

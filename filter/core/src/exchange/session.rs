@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::credential::Credential;
 use crate::error::TokenError;
 use crate::identity::IdentityHeaders;
 use crate::jose::jws::Jws;
@@ -102,12 +103,13 @@ pub(super) fn start(
     Stage::new(Goal::Rule(Arc::clone(rule)), session, knowledge).go(knowledge, visit)
 }
 
-/// Begins to describe the browser's session to its own pages.
-pub(super) fn describe(knowledge: &mut Knowledge<'_>, visit: Visit) -> Step {
+/// Begins to describe the browser's session to its own pages. Beside a bearer token it would be one of two.
+pub(super) fn describe(knowledge: &mut Knowledge<'_>, visit: Visit, credential: Credential<'_>) -> Step {
     let session = visit.login().and_then(|(browser, login)| {
         Session::find((&visit.site.realm, login), browser, knowledge.opened, knowledge.env.now)
     });
     match session {
+        Some(_) if credential != Credential::None => visit.refuse(None, Denial::AmbiguousCredential),
         Some(session) => Stage::new(Goal::Describe, session, knowledge).go(knowledge, visit),
         None => visit.refuse(None, Denial::NoCredential),
     }

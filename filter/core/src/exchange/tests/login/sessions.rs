@@ -125,6 +125,8 @@ fn a_session_and_a_bearer_token_are_one_too_many() {
     let token = Minter::customers().token();
     let outcome = desk.send(&mut jar.clone(), script("GET", "/rest/x").bearer(&token));
     assert_eq!(outcome.what, "400 ambiguous_credential");
+    let outcome = desk.send(&mut jar.clone(), script("GET", "/sso/session").bearer(&token));
+    assert_eq!(outcome.what, "400 ambiguous_credential");
     // What is no session does not count.
     let mut broken = jar.clone();
     broken.0[0].1.push('x');
