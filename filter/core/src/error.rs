@@ -269,7 +269,7 @@ pub enum IdTokenError {
     /// Its form, algorithm, key or signature.
     #[error("{0}")]
     Jws(TokenError),
-    /// `typ`.
+    /// `typ`, of the header or the payload.
     #[error("typ is not ID")]
     Type,
     /// `iss`.
@@ -284,6 +284,9 @@ pub enum IdTokenError {
     /// `exp`.
     #[error("expired")]
     Expired,
+    /// `nbf`.
+    #[error("not yet valid")]
+    NotYetValid,
     /// `iat`.
     #[error("bad iat")]
     IssuedAt,
@@ -315,6 +318,7 @@ impl IdTokenError {
             Self::Audience => "login_id_token_aud",
             Self::AuthorizedParty => "login_id_token_azp",
             Self::Expired => "login_id_token_exp",
+            Self::NotYetValid => "login_id_token_nbf",
             Self::IssuedAt => "login_id_token_iat",
             Self::Nonce => "login_id_token_nonce",
             Self::Subject => "login_id_token_sub",

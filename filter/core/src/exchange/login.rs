@@ -6,6 +6,8 @@ use crate::config::SiteLogin;
 use crate::cookie;
 use crate::error::{IdTokenError, LoginError, TokenError};
 use crate::fetch_metadata::Errand;
+use crate::jose::alg::Algorithm;
+use crate::jose::claims::Claims;
 use crate::keys::Absent;
 use crate::oidc::attempt::{self, Attempt, Demand};
 use crate::oidc::callback::Callback;
@@ -261,13 +263,16 @@ impl Completion {
         let issued = self.issued.as_ref().ok_or(Stop::login(LoginError::Tokens))?;
         let id_text = issued.id_token.as_deref();
         let id_text = id_text.ok_or(Stop::login(LoginError::IdToken(IdTokenError::Absent)))?;
-        let (id_claims, algorithm) = claims(knowledge, visit, id_text, |error| {
+        let verified = token::verify_id_token(knowledge, realm, id_text);
+        let (id_claims, algorithm) = claims(verified, |error| {
             LoginError::IdToken(match error {
                 TokenError::Issuer | TokenError::OtherRealm => IdTokenError::Issuer,
+                TokenError::HeaderType => IdTokenError::Type,
                 error => IdTokenError::Jws(error),
             })
         })?;
-        let (access_claims, _) = claims(knowledge, visit, &issued.access_token, LoginError::AccessToken)?;
+        let verified = token::verify(knowledge, realm, &issued.access_token);
+        let (access_claims, _) = claims(verified, LoginError::AccessToken)?;
         let token = token::accept(knowledge, realm, access_claims).map_err(|denial| match denial {
             Denial::Token(error) => Stop::login(LoginError::AccessToken(error)),
             denial => Stop::Denial(denial),
@@ -325,12 +330,10 @@ impl Stop {
 
 /// The claims of one of the tokens, once its signature holds.
 fn claims(
-    knowledge: &Knowledge<'_>,
-    visit: &Visit,
-    text: &str,
+    verified: Result<Verification, Denial>,
     error: impl Fn(TokenError) -> LoginError,
-) -> Result<(crate::jose::claims::Claims, crate::jose::alg::Algorithm), Stop> {
-    match token::verify(knowledge, &visit.site.realm, text) {
+) -> Result<(Claims, Algorithm), Stop> {
+    match verified {
         Ok(Verification::Claims(claims, algorithm)) => Ok((claims, algorithm)),
         Ok(Verification::Unknown(kid)) => Err(Stop::Keys(kid)),
         Err(Denial::Token(wrong)) => Err(Stop::login(error(wrong))),

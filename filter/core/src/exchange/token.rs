@@ -80,15 +80,30 @@ pub(super) fn accept(
     Ok(token)
 }
 
-/// Size, shape, header, algorithm, key, signature: cheap checks first, and no fetch for a token that could not be
-/// accepted with any key.
+/// An access token: size, shape, header, algorithm, key, signature. Cheap checks first, and no fetch for a token that could
+/// not be accepted with any key.
 pub(super) fn verify(knowledge: &Knowledge<'_>, realm: &Realm, text: &str) -> Result<Verification, Denial> {
+    let jws = parse(knowledge, text)?;
+    jws.expect_access_token().map_err(Denial::Token)?;
+    verify_signature(knowledge, realm, &jws)
+}
+
+/// The same for an ID token.
+pub(super) fn verify_id_token(
+    knowledge: &Knowledge<'_>,
+    realm: &Realm,
+    text: &str,
+) -> Result<Verification, Denial> {
+    let jws = parse(knowledge, text)?;
+    jws.expect_id_token().map_err(Denial::Token)?;
+    verify_signature(knowledge, realm, &jws)
+}
+
+fn parse<'t>(knowledge: &Knowledge<'_>, text: &'t str) -> Result<Jws<'t>, Denial> {
     if text.len() > knowledge.filter.limits().max_token_bytes {
         return Err(Denial::Token(TokenError::TooLarge));
     }
-    let jws = Jws::parse(text).map_err(Denial::Token)?;
-    jws.expect_access_token().map_err(Denial::Token)?;
-    verify_signature(knowledge, realm, &jws)
+    Jws::parse(text).map_err(Denial::Token)
 }
 
 /// The signature of any token of the realm's.

@@ -82,6 +82,17 @@ impl<'t> Jws<'t> {
         }
     }
 
+    /// Refuses a header `typ` that no ID token bears: an access token may say so here (RFC 9068 section 2.1).
+    ///
+    /// # Errors
+    /// A `typ` that is there and is not `JWT`.
+    pub(crate) fn expect_id_token(&self) -> Result<(), TokenError> {
+        match &self.typ {
+            Some(typ) if !typ.eq_ignore_ascii_case("JWT") => Err(TokenError::HeaderType),
+            _ => Ok(()),
+        }
+    }
+
     /// The payload's object. Still unverified: for `jose::verify`, and for the two places that decide
     /// what *not* to do (withhold a key fetch, refuse a Keycloak token on a legacy route).
     ///

@@ -32,7 +32,7 @@ pub(crate) struct Beside<'a> {
 
 impl IdToken {
     /// Judges the claims of an ID token whose signature holds under `algorithm`: `typ`, `iss`, `aud`, `azp`, `exp`,
-    /// `iat`, `nonce`, `sub`, `at_hash`.
+    /// `nbf`, `iat`, `nonce`, `sub`, `at_hash`.
     ///
     /// # Errors
     /// The first claim that speaks against it.
@@ -93,6 +93,11 @@ fn accept_times(claims: &Claims, realm: &Realm, login: &Login, now: UnixTime) ->
     match claims.time("exp") {
         Claim::Is(exp) if now < UnixTime(exp).plus(realm.clock_skew) => {}
         _ => return Err(IdTokenError::Expired),
+    }
+    match claims.time("nbf") {
+        Claim::Absent => {}
+        Claim::Is(nbf) if UnixTime(nbf) <= now.plus(realm.clock_skew) => {}
+        Claim::Is(_) | Claim::Wrong => return Err(IdTokenError::NotYetValid),
     }
     match claims.time("iat") {
         Claim::Is(iat)

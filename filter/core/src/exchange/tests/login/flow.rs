@@ -212,6 +212,8 @@ fn each_lie_of_an_id_token_is_found_and_named() {
         (json!({"azp": "other"}), "azp"),
         (json!({"exp": now - 30}), "exp"),
         (json!({"exp": null}), "exp"),
+        (json!({"nbf": now + 31}), "nbf"),
+        (json!({"nbf": "x"}), "nbf"),
         (json!({"iat": now - 631}), "iat"),
         (json!({"iat": now + 31}), "iat"),
         (json!({"sub": "somebody-else"}), "sub"),
@@ -236,6 +238,7 @@ fn an_id_token_may_leave_out_what_another_claim_proves() {
         (json!({}), json!({"sub": null})),
         (json!({"aud": ["selfcare-ui"], "azp": null}), json!({})),
         (json!({"sid": null}), json!({})),
+        (json!({"nbf": NOW.0}), json!({})),
     ] {
         let (desk, mut jar) = (Desk::new(), Jar::default());
         let asked = desk.begin(&mut jar, "/rest/x");
