@@ -32,7 +32,7 @@ const LEASE_SLACK: Duration = Duration::from_secs(1);
 pub(crate) const POLL: Duration = Duration::from_millis(20);
 /// Buckets of a realm. Each must be there from the start: compare-and-swap is atomic only on what exists.
 const BUCKETS: u8 = 255;
-/// Entries of a bucket; the one that ends first gives way.
+/// Entries of a bucket. The one that ends first gives way, and a lease last: whoever holds it is asking Keycloak.
 const MOST_ENTRIES: usize = 16;
 const PURPOSE: &str = "renewal";
 
@@ -174,9 +174,37 @@ impl Bucket {
     fn put(&mut self, entry: Entry) {
         self.0.retain(|known| known.name != entry.name);
         if self.0.len() >= MOST_ENTRIES {
-            let first = self.0.iter().enumerate().min_by_key(|(_, entry)| entry.until).map(|(at, _)| at);
+            let end = |entry: &Entry| (matches!(entry.state, State::Held), entry.until);
+            let first = self.0.iter().enumerate().min_by_key(|(_, entry)| end(entry)).map(|(at, _)| at);
             first.map(|at| self.0.swap_remove(at));
         }
         self.0.push(entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::test;
+
+    fn entry(name: usize, until: u64, state: State) -> Entry {
+        Entry { name: name.to_string(), until, state }
+    }
+
+    /// Two requests would use one refresh token, and Keycloak would end the session.
+    #[test]
+    fn a_full_bucket_gives_up_outcomes_before_leases() {
+        let mut bucket = Bucket::default();
+        bucket.put(entry(0, 6, State::Held));
+        for name in 1..100 {
+            bucket.put(entry(name, 60, State::Issued(String::new())));
+        }
+        assert_eq!(bucket.0.len(), MOST_ENTRIES);
+        assert!(bucket.0.iter().any(|entry| entry.name == "0"), "the lease is still held");
+        // Leases alone are bounded, too.
+        for name in 100..200 {
+            bucket.put(entry(name, 6, State::Held));
+        }
+        assert_eq!(bucket.0.len(), MOST_ENTRIES);
     }
 }
