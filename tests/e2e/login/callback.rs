@@ -77,6 +77,18 @@ async fn a_callback_that_belongs_to_no_login_is_a_page_and_nothing_else() {
         ("markup", vec![("code", script), ("state", script), ("iss", script)]),
         ("markup in an error", vec![("error", script), ("error_description", script), ("state", script)]),
         ("an error and no login", vec![("error", "access_denied"), ("state", &state), ("iss", &issuer)]),
+        ("a response object (JARM)", vec![("response", "eyJhbGciOiJub25lIn0.e30.")]),
+        ("names in another case", vec![("Code", "c"), ("State", &state), ("iss", &issuer)]),
+        ("a list", vec![("code[]", "c"), ("state[]", &state), ("iss", &issuer)]),
+        ("a state and NUL", vec![("code", "c"), ("state", "AAAAAAAAAAAAAAAA\0"), ("iss", &issuer)]),
+        (
+            "a state that is no ASCII",
+            vec![
+                ("code", "c"),
+                ("state", "\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{20ac}"),
+                ("iss", &issuer),
+            ],
+        ),
         ("40 kB", vec![("code", &long), ("state", &state), ("iss", &issuer)]),
         ("a state like a path", vec![("code", "c"), ("state", "../../../../../session-0"), ("iss", &issuer)]),
         ("a state with a cookie's end", vec![("code", "c"), ("state", "a; b=c\r\nx: y"), ("iss", &issuer)]),

@@ -164,6 +164,78 @@ async fn cookies_without_number_and_names_that_come_twice_do_no_harm() {
     portal.assert_sound();
 }
 
+/// HTTP/2 lets a browser send each cookie in a field of its own (RFC 9113 section 8.2.3).
+#[tokio::test]
+async fn cookies_in_many_fields_of_http2_are_one_session() {
+    let Some(mut portal) = portal().await else { return };
+    portal.world.customers.provider().sign_in(user_of_size(9_000));
+    let browser = portal.signed_in().await;
+    let in_fields = |cookies: &[(String, String)]| {
+        let visit = Visit::fetch(format!("{SELFCARE}{PAGE}"));
+        cookies.iter().fold(visit, |visit, (name, value)| visit.header("cookie", format!("{name}={value}")))
+    };
+    let mut pieces = cookies(&browser, SELFCARE, SESSION);
+    assert!(pieces.len() >= 3);
+    portal.send("in order", &mut portal.browser(), &in_fields(&pieces)).await.forwarded();
+    pieces.reverse();
+    pieces.insert(1, ("theme".to_owned(), "dark".to_owned()));
+    let seen = portal.send("in any order", &mut portal.browser(), &in_fields(&pieces)).await.forwarded();
+    assert_eq!(seen.header("cookie").as_deref(), Some("theme=dark"));
+    pieces.push(pieces[0].clone());
+    portal
+        .send("one of them twice", &mut portal.browser(), &in_fields(&pieces))
+        .await
+        .refused(401, "no_credential");
+    portal.assert_sound();
+}
+
+/// Names and values that somebody might take for ours: they open nothing, and no upstream sees ours.
+#[tokio::test]
+async fn what_nearly_is_a_cookie_of_ours_opens_nothing() {
+    let Some(mut portal) = portal().await else { return };
+    let browser = portal.signed_in().await;
+    let pieces = cookies(&browser, SELFCARE, SESSION);
+    let (name, value) = &pieces[0];
+    let others: String = pieces[1..].iter().map(|(name, value)| format!("; {name}={value}")).collect();
+    let rest = name.strip_prefix("__Host-").expect("the prefix");
+    for cookie in [
+        format!("{name} ={value}"),
+        format!("\"{name}\"={value}"),
+        format!("{name}=\"{value}\""),
+        format!("{name}= {value}"),
+        format!("{name}\t={value}"),
+        format!("={name}={value}"),
+        format!("$Version=1; {name}={value}, x=y"),
+        format!("__Secure-{rest}={value}"),
+        format!("__Host_{rest}={value}"),
+        format!("{SESSION}00={value}"),
+        format!("{SESSION}={value}"),
+        format!("{ATTEMPT}0123456789abcdef={value}"),
+        format!("__Host-portcullis-loop={value}"),
+    ] {
+        let ask = |path: &str| {
+            Raw::get(path).host("selfcare.csp.com").header("cookie", format!("a=1; {cookie}{others}"))
+        };
+        let before = portal.world.upstream.requests();
+        let response = portal.send_raw("selfcare.csp.com", &ask(PAGE)).await;
+        assert_eq!((response.status, portal.world.upstream.requests()), (401, before), "{cookie:.60}");
+        // Where nobody asks for a session, a name of ours does not go on either.
+        assert_eq!(portal.send_raw("selfcare.csp.com", &ask("/assets/x")).await.status, 200, "{cookie:.60}");
+        let seen = portal.world.upstream.last().and_then(|seen| seen.header("cookie")).unwrap_or_default();
+        assert!(!seen.split(';').any(|pair| pair.trim().starts_with("__Host-portcullis")), "{seen:.80}");
+    }
+    let junk: Vec<String> = (0..100).map(|at| format!("__Host-portcullis-junk{at}=x")).collect();
+    for (what, cookie, status) in [
+        ("before a hundred", format!("{name}={value}{others}; {}", junk.join("; ")), 200),
+        ("alone", format!("{name}={value}{others}"), 200),
+        ("behind a hundred", format!("{}; {name}={value}{others}", junk.join("; ")), 401),
+    ] {
+        let raw = Raw::get(PAGE).host("selfcare.csp.com").header("cookie", cookie);
+        assert_eq!(portal.send_raw("selfcare.csp.com", &raw).await.status, status, "{what}");
+    }
+    portal.assert_sound();
+}
+
 /// A session is made by the login: what was there before, whoever put it there, is not what comes out.
 #[tokio::test]
 async fn a_login_makes_a_session_of_its_own() {

@@ -139,6 +139,39 @@ async fn an_answer_without_one_of_its_members_is_none() {
     portal.assert_sound();
 }
 
+/// How long a token lives is what it says itself; what is unusual around it is nobody's harm.
+#[tokio::test]
+async fn what_the_answer_says_beside_the_tokens_decides_nothing() {
+    let Some(mut portal) = portal().await else { return };
+    let provider = portal.world.customers.provider().clone();
+    for (what, lie) in [
+        ("it ends at once", Lie::member("expires_in", 0)),
+        ("it has ended", Lie::member("expires_in", -1)),
+        ("it never ends", Lie::member("expires_in", u64::MAX)),
+        ("its end in words", Lie::member("expires_in", "soon")),
+        ("no end", Lie::no_member("expires_in")),
+        ("another scope", Lie::member("scope", "admin")),
+        ("no refresh token", Lie::no_member("refresh_token")),
+        ("a refresh token that is a number", Lie::member("refresh_token", 7)),
+        ("a refresh token with a line break", Lie::member("refresh_token", "a\r\nx: y")),
+        ("BEARER", Lie::member("token_type", "BEARER")),
+    ] {
+        provider.lie(lie);
+        let mut browser = portal.browser();
+        let callback = portal.to_callback(&mut browser, &format!("{SELFCARE}{PAGE}")).await;
+        let outcome = portal.send(what, &mut browser, &callback).await;
+        assert_eq!(outcome.page.status, 303, "{}", outcome.context());
+        provider.tell_the_truth();
+        let page = Visit::navigation(format!("{SELFCARE}{PAGE}"));
+        portal.send(what, &mut browser, &page).await.forwarded();
+    }
+    // A member that is there twice: which of the two?
+    let twice = r#"{"token_type":"Bearer","access_token":"a","access_token":"b","id_token":"c"}"#;
+    portal.world.customers.fault(Endpoint::Token, Fault::body("application/json", twice));
+    redeem(&portal, "twice").await.refused(502, "login_tokens");
+    portal.assert_sound();
+}
+
 #[tokio::test]
 async fn a_slow_answer_is_waited_for_and_a_user_who_is_gone_is_not() {
     let Some(mut portal) = portal().await else { return };
