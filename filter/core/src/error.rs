@@ -123,6 +123,11 @@ pub enum TokenError {
 }
 
 impl TokenError {
+    /// Whether the token itself is good, and one of its claims fits into no header.
+    pub(crate) const fn is_of_a_header(self) -> bool {
+        matches!(self, Self::ClaimControl | Self::ClaimNumber | Self::ClaimTooLong)
+    }
+
     /// The reason in logs and metrics.
     pub const fn slug(self) -> &'static str {
         match self {

@@ -104,6 +104,23 @@ async fn the_token_of_a_session_goes_upstream_only_where_asked_for() {
     }
 }
 
+/// A claim that fits into no header is refused, and sends nobody round and round.
+#[tokio::test]
+async fn a_claim_that_fits_into_no_header_begins_no_further_login() {
+    let Some(portal) = portal().await else { return };
+    for (name, reason) in
+        [("a\r\nx-porta-user: root".to_owned(), "claim_control"), ("x".repeat(3_000), "claim_too_long")]
+    {
+        portal.world.customers.provider().sign_in(User::new().with(json!({"preferred_username": name})));
+        let mut browser = portal.browser();
+        let callback = portal.to_callback(&mut browser, &format!("{SELFCARE}{PAGE}")).await;
+        assert_eq!(portal.send("the callback", &mut browser, &callback).await.page.status, 303);
+        let page = Visit::navigation(format!("{SELFCARE}{PAGE}"));
+        portal.send(reason, &mut browser, &page).await.refused(401, reason).with_page();
+        assert!(!cookies(&browser, SELFCARE, SESSION).is_empty(), "{reason}");
+    }
+}
+
 /// On public and legacy rules a session is ignored: neither used, nor renewed, nor in the way.
 #[tokio::test]
 async fn a_session_is_nothing_where_nobody_asks_for_one() {

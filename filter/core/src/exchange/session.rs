@@ -426,7 +426,9 @@ impl Stage {
                 self.tries += 1;
                 self.look(visit)
             }
-            Denial::Token(_) | Denial::Revoked => self.over(knowledge, visit, denial),
+            Denial::Revoked => self.over(knowledge, visit, denial),
+            // Not for what cannot be written into a header: the next login would bring the same.
+            Denial::Token(error) if !error.is_of_a_header() => self.over(knowledge, visit, denial),
             denial => {
                 let cookies = self.cookies(knowledge, &visit, false);
                 refuse(visit.audience, self.rule(), subject, denial, cookies)

@@ -190,6 +190,21 @@ fn only_the_site_itself_changes_anything_with_a_session() {
     assert_eq!(desk.send(&mut jar.clone(), socket.with("origin", "https://evil.com")).what, "403 cross_site");
 }
 
+/// Another login would bring the same claims, and so on without an end.
+#[test]
+fn claims_that_fit_into_no_header_end_no_session_and_begin_no_login() {
+    for (claims, reason) in [
+        (json!({"preferred_username": "a\nb"}), "claim_control"),
+        (json!({"preferred_username": "x".repeat(3_000)}), "claim_too_long"),
+    ] {
+        let (desk, mut jar) = (Desk::new(), Jar::default());
+        desk.sign_in_as(&mut jar, "/rest/x", claims);
+        let outcome = desk.navigate(&mut jar, "/rest/x");
+        assert_eq!(outcome.what, format!("401 {reason}"));
+        assert!(jar.count("session-") > 0, "{:?}", outcome.set_cookies);
+    }
+}
+
 #[test]
 fn a_page_may_ask_who_is_here() {
     let (desk, mut jar) = (Desk::new(), Jar::default());
