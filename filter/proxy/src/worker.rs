@@ -318,6 +318,10 @@ impl Worker {
                     step = exchange.resume(&mut self.knowledge(env), Input::Swapped(swapped));
                     continue;
                 }
+                Need::Call(_) | Need::Later(_) | Need::Body(_) if self.waiting.len() >= MOST_WAITING => {
+                    step = exchange.resume(&mut self.knowledge(env), Input::Overflow);
+                    continue;
+                }
                 Need::Call(call) => {
                     self.outbox.push((context, call));
                     self.hurry(env.monotonic, SOON);
@@ -334,10 +338,6 @@ impl Worker {
                     }
                     self.hurry(env.monotonic, SOON);
                     Wants::Keys(realm, deadline)
-                }
-                Need::Later(_) | Need::Body(_) if self.waiting.len() >= MOST_WAITING => {
-                    step = exchange.resume(&mut self.knowledge(env), Input::Overflow);
-                    continue;
                 }
                 Need::Later(time) => {
                     self.hurry(env.monotonic, time);

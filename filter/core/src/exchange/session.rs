@@ -169,7 +169,12 @@ impl Stage {
     pub(super) fn resume(mut self, knowledge: &mut Knowledge<'_>, visit: Visit, input: Input) -> Step {
         let step = std::mem::replace(&mut self.step, Progress::Judge);
         match (step, input) {
-            (Progress::Judge | Progress::Look, Input::Overflow) => self.refuse(visit, Denial::TooManyWaiting),
+            (Progress::Judge, Input::Overflow) => self.refuse(visit, Denial::TooManyWaiting),
+            (Progress::Look | Progress::Call, Input::Overflow)
+                if self.session.expires <= knowledge.env.now =>
+            {
+                self.refuse(visit, Denial::TooManyWaiting)
+            }
             (Progress::Judge, Input::Deadline) => self.at_deadline(knowledge, visit),
             (Progress::Look, Input::Shared(bytes, version)) => self.looked(knowledge, visit, bytes, version),
             (Progress::Lease, Input::Swapped(true)) => self.call(knowledge, visit),

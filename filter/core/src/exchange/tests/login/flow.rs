@@ -299,6 +299,16 @@ fn an_answer_of_the_token_endpoint_that_is_none_ends_the_login() {
 }
 
 #[test]
+fn a_login_that_finds_too_many_waiting_is_told_so() {
+    let (desk, mut jar) = (Desk::new(), Jar::default());
+    let asked = desk.begin(&mut jar, "/rest/x");
+    let head = navigation(&callback(&asked["state"])).with("cookie", jar.header());
+    let Step::Wait(exchange, Need::Call(_)) = desk.gate.start(&head) else { panic!("Keycloak is not asked") };
+    let outcome = desk.settle(&head, desk.gate.resume(exchange, Input::Overflow), None);
+    assert_eq!(outcome.what, "503 too_many_waiting");
+}
+
+#[test]
 fn the_logins_of_one_browser_are_bounded() {
     let (mut desk, mut jar) = (Desk::new(), Jar::default());
     let first = desk.begin(&mut jar, "/rest/first");

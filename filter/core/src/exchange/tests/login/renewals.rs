@@ -227,9 +227,18 @@ fn a_session_outlives_a_crowd() {
     let head = script("GET", "/rest/x").with("cookie", jar.header());
     let holder = drive_until_call(&desk, desk.gate.start(&head));
     let Step::Wait(exchange, Need::Later(_)) = drive(&desk, desk.gate.start(&head)) else { panic!("alone") };
-    let outcome = desk.settle(&head, desk.gate.resume(exchange, Input::Overflow), None);
-    assert_eq!((outcome.what.as_str(), outcome.set_cookies.len()), ("503 too_many_waiting", 0));
-    drop(holder);
+    for exchange in [exchange, holder] {
+        let outcome = desk.settle(&head, desk.gate.resume(exchange, Input::Overflow), None);
+        assert_eq!((outcome.what.as_str(), outcome.set_cookies.len()), ("503 too_many_waiting", 0));
+    }
+    // One whose token is still good goes on without.
+    let (mut desk, mut jar) = (Desk::new(), Jar::default());
+    desk.sign_in(&mut jar, "/rest/x");
+    desk.gate.pass(220);
+    let head = script("GET", "/rest/x").with("cookie", jar.header());
+    let holder = drive_until_call(&desk, desk.gate.start(&head));
+    let outcome = desk.settle(&head, desk.gate.resume(holder, Input::Overflow), None);
+    assert_eq!(outcome.what, "allowed rest");
 }
 
 #[test]
