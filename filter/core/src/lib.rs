@@ -60,6 +60,7 @@ mod renewal;
 mod revoked;
 mod seal;
 mod session;
+mod shared;
 
 mod exchange;
 mod page;
@@ -94,4 +95,5 @@ pub use reply::{Denial, LocalReply};
 pub use request::Header;
 pub use revoked::Revoked;
 pub use session::OpenedSessions;
+pub use shared::{revoked_records, shared_seeds};
 pub use time::{Env, Monotonic, UnixTime};

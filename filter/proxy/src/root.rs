@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use portcullis_core::{CallError, Filter, HttpAnswer, HttpCall, KeyEvent, KeyStore, Monotonic, RealmId};
+use portcullis_core::{
+    CallError, Filter, HttpAnswer, HttpCall, KeyEvent, KeyStore, Monotonic, RealmId, shared_seeds,
+};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
@@ -187,7 +189,7 @@ impl RootContext for Root {
                 keys.observe(realm, &record, env.monotonic);
             }
         }
-        for (name, bytes) in filter.shared_seeds() {
+        for (name, bytes) in shared_seeds(&filter) {
             host::seed_shared(&name, &bytes);
         }
         let Some(mut worker) = Worker::new(filter, keys) else {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use portcullis_core::{
     AcceptedTokens, CallError, Decision, Denial, Entropy, Env, Exchange, Filter, HttpAnswer, HttpCall, Input,
     KeyEvent, KeyStore, Knowledge, Monotonic, Need, Notice, OpenedSessions, RealmId, Revoked, Step,
-    TokenError,
+    TokenError, revoked_records,
 };
 use proxy_wasm::types::Action;
 
@@ -194,7 +194,7 @@ impl Worker {
 
     /// Takes in which sessions were logged out.
     pub(crate) fn observe_revoked(&mut self, env: Env) {
-        for (realm, name) in self.filter.revoked_records() {
+        for (realm, name) in revoked_records(&self.filter) {
             let (record, version) = host::shared_version(&name);
             self.revoked.observe(realm, &record.unwrap_or_default(), version, env.now);
         }

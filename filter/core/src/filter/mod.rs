@@ -24,7 +24,6 @@ use crate::oidc::assertion::ClientKey;
 use crate::realm::{Realm, RealmId};
 use crate::site::{HostPattern, SiteMap};
 use crate::text::Texts;
-use crate::{renewal, revoked};
 
 /// A configuration that was checked as a whole.
 #[derive(Debug)]
@@ -109,21 +108,6 @@ impl Filter {
     /// Whether browsers sign in to any of the realms.
     pub fn has_login(&self) -> bool {
         self.realms.iter().any(|realm| realm.login.is_some())
-    }
-
-    /// Shared bytes that must be there before a worker swaps them: names and first values.
-    pub fn shared_seeds(&self) -> impl Iterator<Item = (String, Vec<u8>)> {
-        let realms = self.realms.iter().filter(|realm| realm.login.is_some());
-        realms.flat_map(|realm| {
-            let buckets = renewal::buckets(realm).map(|name| (name, renewal::empty_bucket()));
-            buckets.chain([(revoked::record_name(realm), revoked::empty_record())])
-        })
-    }
-
-    /// Names of the records of logged out sessions, by realm.
-    pub fn revoked_records(&self) -> impl Iterator<Item = (RealmId, String)> {
-        let realms = self.realms.iter().filter(|realm| realm.login.is_some());
-        realms.map(|realm| (realm.id, revoked::record_name(realm)))
     }
 
     /// The private keys of clients, each with the name of its realm.

@@ -60,7 +60,7 @@ fn the_other_workers_learn_it_from_the_record() {
     let token = Minter::customers().token();
     let bearer = || other.send(&mut Jar::default(), get(SELFCARE, "/rest/x").bearer(&token)).what;
     assert_eq!(bearer(), "allowed rest");
-    for (realm, name) in other.gate.filter.revoked_records() {
+    for (realm, name) in crate::revoked_records(&other.gate.filter) {
         let (record, version) = desk.shared.borrow()[&name].clone();
         let mut memory = other.gate.memory.lock().unwrap();
         memory.revoked.observe(realm, &record, Some(version), other.gate.env.now);

@@ -104,7 +104,7 @@ impl Desk {
 
     fn with(document: &Value) -> Self {
         let gate = Gate::with(document);
-        let shared = gate.filter.shared_seeds().map(|(name, bytes)| (name, (bytes, 1))).collect();
+        let shared = crate::shared_seeds(&gate.filter).map(|(name, bytes)| (name, (bytes, 1))).collect();
         let keycloak: Keycloak = Box::new(|_| panic!("Keycloak is asked"));
         Self {
             gate,
