@@ -100,6 +100,13 @@ impl Page {
         first
     }
 
+    /// The first link on the page that begins so.
+    pub fn link(&self, start: &str) -> Option<Url> {
+        let links = form::links(&self.response.text());
+        let link = links.into_iter().find(|link| link.starts_with(start))?;
+        self.url.join(&link).ok()
+    }
+
     /// The first form on the page.
     pub fn form(&self) -> Option<Form> {
         form::first(&self.response.text(), &self.url)

@@ -16,6 +16,7 @@
 //!
 //! Keycloak is `$KEYCLOAK_HOME`, or what `scripts/tools.sh keycloak` put into `.tools`. It is built once (see `distribution.rs`) and then
 //! started from there, each one in a home of its own. Its realms are those of `/envoy/keycloak` with the users of `/tests/keycloak`.
+//! When it calls somebody, it trusts the authority of [`tls`](crate::tls).
 //!
 //! **A Keycloak ends with the process that started it**, however that ends: its leash is a shell that reads from a pipe, to which only
 //! this process holds the other end. That lets tests share one in a `static`, which nobody drops.
@@ -37,7 +38,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 pub use self::admin::{Admin, NewUser};
-pub use self::login::{Login, PASSWORD, TOTP_SECRET, Tokens, totp, totp_secret};
+pub use self::login::{Login, PASSWORD, TOTP_SECRET, Tokens, sign_in, totp, totp_secret};
 use self::process::Process;
 pub use self::realm::realm_file;
 
@@ -56,25 +57,37 @@ pub struct KeycloakOptions {
     pub relative_path: String,
     /// The realms to import.
     pub realms: Vec<Value>,
+    /// The names that it finds on this machine, beside `localhost`, instead of asking the system for any; none: it asks the system.
+    pub finds: Vec<String>,
 }
 
 impl KeycloakOptions {
     /// The realm `customers` at `https://sso.csp.com`, as in `envoy/two-realms.yaml`.
     pub fn customers() -> Self {
         let origin = Some("https://sso.csp.com".to_owned());
-        Self { origin, relative_path: "/".to_owned(), realms: vec![realm_file("customers")] }
+        Self::at(origin, "customers")
     }
 
     /// The realm `admins` at `https://sso-admin.csp.com`, as in `envoy/two-realms.yaml`.
     pub fn admins() -> Self {
         let origin = Some("https://sso-admin.csp.com".to_owned());
-        Self { origin, relative_path: "/".to_owned(), realms: vec![realm_file("admins")] }
+        Self::at(origin, "admins")
+    }
+
+    fn at(origin: Option<String>, realm: &str) -> Self {
+        Self { origin, relative_path: "/".to_owned(), realms: vec![realm_file(realm)], finds: Vec::new() }
     }
 
     /// Below this prefix, as every Keycloak before version 17.
     #[must_use]
     pub fn below(self, relative_path: &str) -> Self {
         Self { relative_path: relative_path.to_owned(), ..self }
+    }
+
+    /// With these names for this machine, so that it can call what a test runs there: a back-channel logout goes to a public name.
+    #[must_use]
+    pub fn finding(self, names: &[&str]) -> Self {
+        Self { finds: names.iter().map(|name| (*name).to_owned()).collect(), ..self }
     }
 
     /// At a name that a browser on this machine can reach.
@@ -103,7 +116,7 @@ impl Keycloak {
         let built = built.await.map_err(|e| e.to_string())??;
         let home = tempfile::Builder::new().prefix("portcullis-keycloak-").tempdir();
         let home = home.map_err(|e| format!("no temporary directory: {e}"))?;
-        distribution::home(&built, home.path(), &options.realms).map_err(|e| format!("no home: {e}"))?;
+        distribution::home(&built, home.path(), &options).map_err(|e| format!("no home: {e}"))?;
 
         let (port, management) = (process::free_port()?, process::free_port()?);
         let origin = options.origin.unwrap_or_else(|| format!("http://localhost:{port}"));

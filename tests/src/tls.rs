@@ -33,6 +33,7 @@ pub enum Alpn {
 /// The authority of this process.
 struct Authority {
     issuer: rcgen::Issuer<'static, KeyPair>,
+    certificate: String,
     roots: RootCertStore,
 }
 
@@ -46,6 +47,11 @@ pub fn identity(hosts: &[&str]) -> Identity {
     let params = CertificateParams::new(hosts).expect("hosts that a certificate can bear");
     let certificate = params.signed_by(&key, &authority().issuer).expect("the authority signs");
     Identity { certificate: certificate.pem(), private_key: key.serialize_pem() }
+}
+
+/// The certificate of the authority in PEM, for others who are to trust it.
+pub fn authority_certificate() -> &'static str {
+    &authority().certificate
 }
 
 /// Connects to `addr` as to the server of `host`, whose certificate has to say so.
@@ -77,6 +83,6 @@ fn authority() -> &'static Authority {
         let certificate = params.self_signed(&key).expect("the authority signs itself");
         let mut roots = RootCertStore::empty();
         roots.add(certificate.der().clone()).expect("a certificate just made is well formed");
-        Authority { issuer: rcgen::Issuer::new(params, key), roots }
+        Authority { issuer: rcgen::Issuer::new(params, key), certificate: certificate.pem(), roots }
     })
 }

@@ -1,4 +1,4 @@
-//! Forms in HTML, by a tokenizer that follows the standard.
+//! Forms and links in HTML, by a tokenizer that follows the standard.
 
 use html5gum::{StartTag, Token, Tokenizer};
 use reqwest::{Method, Url};
@@ -52,6 +52,15 @@ pub(super) fn first(html: &str, page: &Url) -> Option<Form> {
     form
 }
 
+/// Where the links of a page lead, as they are written there.
+pub(super) fn links(html: &str) -> Vec<String> {
+    let tags = Tokenizer::new(html).filter_map(|token| match token {
+        Ok(Token::StartTag(tag)) if *tag.name == *b"a" => attribute(&tag, "href"),
+        _ => None,
+    });
+    tags.collect()
+}
+
 /// A checkbox that is not ticked is not sent, and a button only by whom it is pressed.
 fn is_sent(tag: &StartTag<()>) -> bool {
     match attribute(tag, "type").unwrap_or_default().as_str() {
@@ -82,5 +91,12 @@ mod tests {
         let filled = form.set("username", "x");
         assert!(filled.has("id") && !filled.has("outside"));
         assert!(first("<input name=a>", &page).is_none());
+    }
+
+    #[test]
+    fn links_are_read_as_a_browser_reads_them() {
+        let html =
+            r#"<!-- <a href=/no> --><a name=x><p><A HREF='/go?a=1&amp;b=2'>on</a><a href="https://b/">b</a>"#;
+        assert_eq!(links(html), ["/go?a=1&b=2", "https://b/"]);
     }
 }

@@ -9,10 +9,9 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::process;
+use super::{KeycloakOptions, process};
 
 /// The distribution to test with.
 pub(super) fn find() -> Result<PathBuf, String> {
@@ -81,17 +80,21 @@ fn assemble(distribution: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A home of a server's own: the build's files, and data that begins with these realms.
-pub(super) fn home(built: &Path, home: &Path, realms: &[Value]) -> io::Result<()> {
+/// A home of a server's own: the build's files, data that begins with these realms, whom it trusts and what it finds where.
+pub(super) fn home(built: &Path, home: &Path, options: &KeycloakOptions) -> io::Result<()> {
     for entry in fs::read_dir(built)? {
         let entry = entry?;
         symlink(entry.path(), home.join(entry.file_name()))?;
     }
     let import = home.join("data/import");
     fs::create_dir_all(&import)?;
-    for realm in realms {
+    for realm in &options.realms {
         let name = realm["realm"].as_str().unwrap_or("realm");
         fs::write(import.join(format!("{name}-realm.json")), realm.to_string())?;
+    }
+    fs::write(home.join(process::AUTHORITY), crate::tls::authority_certificate())?;
+    if !options.finds.is_empty() {
+        fs::write(home.join(process::HOSTS), format!("127.0.0.1 localhost {}\n", options.finds.join(" ")))?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use totp_rs::{Algorithm, TOTP};
 use uuid::Uuid;
 
 use super::Keycloak;
-use crate::browser::{Browser, Page, Visit};
+use crate::browser::{Browser, Form, Page, Visit};
 
 /// Every test user's password.
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -212,14 +212,7 @@ impl Login {
         let mut page = self.within_keycloak(browser, page).await;
         // Password and code, and a page more.
         for _ in 0..3 {
-            let Some(form) = page.form() else { break };
-            let form = if form.has("password") {
-                form.set("username", &self.username).set("password", PASSWORD)
-            } else if form.has("otp") {
-                form.set("otp", &totp())
-            } else {
-                break;
-            };
+            let Some(form) = filled_in(&page, &self.username) else { break };
             let answer = browser.go(&Visit::submission(&form)).await;
             page = self.within_keycloak(browser, answer).await;
         }
@@ -241,6 +234,30 @@ impl Login {
         let code = back.query_pairs().find(|(name, _)| name == "code").map(|(_, code)| code.into_owned());
         code.unwrap_or_else(|| panic!("{back} brings no code"))
     }
+}
+
+/// Answers each form that Keycloak shows, the first one being on `page`, and follows where that leads, back to the client included: all answers
+/// since the last form.
+///
+/// # Panics
+/// When no answer comes.
+pub async fn sign_in(browser: &mut Browser, page: Page, username: &str) -> Vec<Page> {
+    let mut pages = vec![page];
+    // Password and code, and a page more.
+    for _ in 0..3 {
+        let Some(form) = pages.last().and_then(|page| filled_in(page, username)) else { break };
+        pages = browser.open(&Visit::submission(&form)).await;
+    }
+    pages
+}
+
+/// The form of a page that asks for a password or a one-time code, filled in.
+fn filled_in(page: &Page, username: &str) -> Option<Form> {
+    let form = page.form()?;
+    if form.has("password") {
+        return Some(form.set("username", username).set("password", PASSWORD));
+    }
+    form.has("otp").then(|| form.set("otp", &totp()))
 }
 
 /// A client for a server that has just been started, and whose code nobody has compiled yet.

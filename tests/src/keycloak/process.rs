@@ -9,6 +9,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use rand::Rng as _;
 use reqwest::Url;
 
+/// The file in a home with the authority to trust beside Java's own.
+pub(super) const AUTHORITY: &str = "authority.pem";
+/// The file in a home with the names that are found on this machine, if it finds any there.
+pub(super) const HOSTS: &str = "hosts";
+
 /// Where a Keycloak runs.
 pub(super) struct Launch {
     pub(super) home: PathBuf,
@@ -34,6 +39,7 @@ impl Launch {
             .arg(format!("--http-port={}", self.port))
             .arg(format!("--http-management-port={}", self.management))
             .arg(format!("--hostname={}", self.base.as_str().trim_end_matches('/')))
+            .arg(format!("--truststore-paths={}", self.home.join(AUTHORITY).display()))
             // Calls from within the cluster may use another name; `iss` stays.
             .arg("--hostname-backchannel-dynamic=true")
             .env("KC_BOOTSTRAP_ADMIN_USERNAME", user)
@@ -97,6 +103,9 @@ impl Drop for Process {
 pub(super) fn java(home: &Path) -> Command {
     let java = std::env::var_os("JAVA_HOME").map(|java| PathBuf::from(java).join("bin/java"));
     let mut command = Command::new(java.unwrap_or_else(|| "java".into()));
+    if home.join(HOSTS).is_file() {
+        command.arg(format!("-Djdk.net.hosts.file={}", home.join(HOSTS).display()));
+    }
     command
         .args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xms128m", "-Xmx512m", "-Xshare:auto"])
         .args(["java.util", "java.util.concurrent", "java.security", "java.lang"].map(|package| {
