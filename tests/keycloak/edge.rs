@@ -24,7 +24,7 @@ pub(crate) const SIM: &str = "/rest/Sim/swap";
 pub(crate) const ACCOUNT: &str = "/rest/Account/get_account_info";
 
 /// How long a test waits for what must happen in the end. Nothing is asserted about how long it takes.
-const IN_THE_END: Duration = Duration::from_mins(2);
+pub(crate) const IN_THE_END: Duration = Duration::from_mins(2);
 
 /// Where Envoy's metrics of the filter begin.
 const METRICS: &str = "wasmcustom.portcullis.";

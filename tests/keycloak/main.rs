@@ -7,6 +7,7 @@
 mod edge;
 mod hostnames;
 mod identity;
+mod login;
 mod outage;
 mod rotation;
 mod second_factor;

@@ -11,6 +11,9 @@ pub(crate) struct Servers {
     pub(crate) admins: Keycloak,
 }
 
+/// The hosts of the sites that sign browsers in.
+pub(crate) const HOSTS: [&str; 3] = ["selfcare.csp.com", "alpha.pbx.csp.com", "admin.csp.com"];
+
 /// The servers, shared with other tests; none where a prerequisite is missing.
 pub(crate) async fn servers() -> Option<RwLockReadGuard<'static, Servers>> {
     Some(started().await?.read().await)
@@ -33,8 +36,8 @@ async fn started() -> Option<&'static RwLock<Servers>> {
 
 async fn start() -> RwLock<Servers> {
     let (customers, admins) = tokio::join!(
-        Keycloak::start(KeycloakOptions::customers()),
-        Keycloak::start(KeycloakOptions::admins().below("/auth")),
+        Keycloak::start(KeycloakOptions::customers().finding(&HOSTS)),
+        Keycloak::start(KeycloakOptions::admins().below("/auth").finding(&HOSTS)),
     );
     let [customers, admins] = [customers, admins].map(|server| server.unwrap_or_else(|e| panic!("{e}")));
     RwLock::new(Servers { customers, admins })
