@@ -3,6 +3,7 @@
 //! Each test has an Envoy, clients and users of its own: a client has one back-channel URL, and Keycloak takes a one-time code once.
 
 mod mistakes;
+mod realms;
 mod sign_in;
 
 use portcullis_tests::browser::{Page, Site};
