@@ -4,6 +4,7 @@
 
 mod mistakes;
 mod realms;
+mod renewal;
 mod sign_in;
 
 use portcullis_tests::browser::{Page, Site};
