@@ -2,6 +2,7 @@
 //!
 //! Each test has an Envoy, clients and users of its own: a client has one back-channel URL, and Keycloak takes a one-time code once.
 
+mod logout;
 mod mistakes;
 mod realms;
 mod renewal;
