@@ -7,6 +7,7 @@ mod mistakes;
 mod realms;
 mod renewal;
 mod sign_in;
+mod step_up;
 
 use portcullis_tests::browser::{Page, Site};
 use portcullis_tests::envoy::{Envoy, SECRETS};
@@ -27,6 +28,8 @@ const ADMIN: &str = "https://admin.csp.com";
 
 /// A page of the customers that wants the realm role `customer`.
 const PAGE: &str = "/rest/Account/get_account_info?tab=1";
+/// A page of the customers that wants a recent second factor.
+const SIM: &str = "/rest/Sim/swap";
 
 /// Name of every cookie of a session, up to the number.
 const SESSION: &str = "__Host-portcullis-session-";
