@@ -1,5 +1,6 @@
 //! Sessions that outlive their access tokens, as long as Keycloak wants it.
 
+use futures_util::future::join_all;
 use portcullis_tests::keycloak::{NewUser, sign_in};
 use portcullis_tests::{Browser, EnvoyConfig, Visit, now};
 use serde_json::{Value, json};
@@ -74,6 +75,29 @@ async fn a_session_is_renewed_and_a_copy_of_it_from_before_ends_it() {
     assert_over(&portal, &browser).await;
     // Whoever it was, the user may sign in again.
     portal.sign_in(&mut browser, &url(), "rita").await;
+}
+
+/// Tabs that ask at once, of whatever worker, use the refresh token once between them: Keycloak would take a second use for theft.
+#[tokio::test]
+async fn tabs_that_ask_at_once_do_not_end_their_session() {
+    let Some(servers) = servers().await else { return };
+    servers.customers.admin().make_user("customers", &NewUser::customer("tabitha")).await;
+    let config = short_lived_config(&servers, "login-tabs").concurrency(2);
+    let portal = Portal::start(&servers, config).await;
+    Client::of_customers(&servers, "login-tabs").make(&portal.envoy, short_lived).await;
+    let mut browser = portal.browser();
+    portal.sign_in(&mut browser, &url(), "tabitha").await;
+    for _ in 0..2 {
+        until_token_ends(&portal, &mut browser).await;
+        let tabs = join_all((0..8).map(|_| {
+            let mut tab = browser.clone();
+            async move { (tab.go(&Visit::fetch(url())).await, tab) }
+        }));
+        for (page, tab) in tabs.await {
+            assert_eq!(page.status, 200, "{}", portal.context([&page]));
+            browser = tab;
+        }
+    }
 }
 
 #[tokio::test]
