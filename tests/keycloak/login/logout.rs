@@ -52,34 +52,40 @@ async fn assert_out(portal: &Portal<'_>, browser: &Browser, bearer: &Visit) {
     }
 }
 
+/// One session at Keycloak, and a session at each of two hosts: a logout at one of them ends all three.
 #[tokio::test]
 async fn a_logout_ends_the_session_at_keycloak_too() {
     let Some(servers) = servers().await else { return };
     let admin = servers.customers.admin();
     admin.make_user("customers", &NewUser::customer("otto")).await;
     let portal = Portal::of_customers(&servers, "login-logout").await;
-    let mut browser = portal.browser();
-    portal.sign_in(&mut browser, &url(), "otto").await;
     let user = admin.user("customers", "otto").await;
     let sessions = async || admin.get(&format!("/customers/users/{user}/sessions")).await;
-    assert_eq!(sessions().await.as_array().map(Vec::len), Some(1));
-    let copy = browser.clone();
+    let mut browser = portal.browser();
+    for (site, other) in [(SELFCARE, PBX), (PBX, SELFCARE)] {
+        portal.sign_in(&mut browser, &format!("{site}{PAGE}"), "otto").await;
+        portal.sign_in(&mut browser, &format!("{other}{PAGE}"), "otto").await;
+        assert_eq!(sessions().await.as_array().map(Vec::len), Some(1));
+        let copy = browser.clone();
 
-    let logout = Visit::navigation(format!("{SELFCARE}/sso/logout")).from(Site::SameOrigin);
-    let pages = browser.open(&logout).await;
-    let [ours, keycloaks, home, login] = &*pages else { panic!("{}", portal.context(&pages)) };
-    assert!(ours.location_parameter("id_token_hint").is_some(), "{}", portal.context(&pages));
-    // Keycloak asks nothing, since the hint says whose session it is.
-    let back = keycloaks.location().map(String::from);
-    assert_eq!(back, Some(format!("{SELFCARE}/")), "{}", portal.context(&pages));
-    assert!(home.status == 303 && asks_for_password(login), "{}", portal.context(&pages));
-    assert!(!has_session(&browser, SELFCARE));
-    assert_eq!(sessions().await, json!([]));
-    let page = portal.fetch(&mut copy.clone(), url()).await;
-    portal.refused(&page, 401, "session_revoked");
-
-    let pages = sign_in(&mut browser, login.clone(), "otto").await;
-    portal.arrived(&browser, &pages, &format!("{SELFCARE}/"));
+        let logout = Visit::navigation(format!("{site}/sso/logout")).from(Site::SameOrigin);
+        let pages = browser.open(&logout).await;
+        let [ours, keycloaks, home, login] = &*pages else { panic!("{}", portal.context(&pages)) };
+        assert!(ours.location_parameter("id_token_hint").is_some(), "{}", portal.context(&pages));
+        // Keycloak asks nothing, since the hint says whose session it is.
+        let back = keycloaks.location().map(String::from);
+        assert_eq!(back, Some(format!("{site}/")), "{}", portal.context(&pages));
+        assert!(home.status == 303 && asks_for_password(login), "{}", portal.context(&pages));
+        assert!(!has_session(&browser, site));
+        assert_eq!(sessions().await, json!([]));
+        for host in [site, other] {
+            assert!(has_session(&copy, host));
+            let page = portal.fetch(&mut copy.clone(), format!("{host}{PAGE}")).await;
+            portal.refused(&page, 401, "session_revoked");
+        }
+        browser.drop_cookies();
+    }
+    portal.sign_in(&mut browser, &url(), "otto").await;
 }
 
 /// Keycloak calls `https://selfcare.csp.com/sso/backchannel-logout`, whose certificate it checks.
