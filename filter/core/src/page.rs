@@ -131,7 +131,7 @@ const fn icon(page: Page) -> &'static str {
         Page::SignIn | Page::SessionEnded | Page::Forbidden | Page::StepUpFailed | Page::LoginInsecure => {
             LOCK
         }
-        Page::LogoutQuestion | Page::LoggedOut => DOOR,
+        Page::LogoutQuestion => DOOR,
         _ => WARNING,
     }
 }

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::*;
 use crate::testing::{compile, test, two_realms_json};
 
-const PAGES: [Page; 15] = Page::ALL;
+const PAGES: [Page; 13] = Page::ALL;
 const START: &str = "/sso/start?return=%2Fa%3Fb%3D1&x='y'";
 const ID: &str = "3b1c0a5e-1f2d-4c3b-9a8f-7e6d5c4b3a21";
 

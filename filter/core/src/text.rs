@@ -33,8 +33,6 @@ pub(crate) enum Page {
     UnknownHost,
     /// Keycloak cannot be reached, or too many wait for it.
     Unavailable,
-    /// A fault of ours.
-    Internal,
     /// Keycloak says that the user did not sign in (`access_denied`).
     LoginCancelled,
     /// The sign-in could not be completed.
@@ -47,12 +45,10 @@ pub(crate) enum Page {
     LoginInsecure,
     /// Asks whether to sign out: a form.
     LogoutQuestion,
-    /// The user is signed out.
-    LoggedOut,
 }
 
 impl Page {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::SignIn,
         Self::SessionEnded,
         Self::Forbidden,
@@ -60,14 +56,12 @@ impl Page {
         Self::BadRequest,
         Self::UnknownHost,
         Self::Unavailable,
-        Self::Internal,
         Self::LoginCancelled,
         Self::LoginFailed,
         Self::LoginStale,
         Self::LoginLoop,
         Self::LoginInsecure,
         Self::LogoutQuestion,
-        Self::LoggedOut,
     ];
 
     /// Whether a page has this name.
@@ -85,14 +79,12 @@ impl Page {
             Self::BadRequest => "bad_request",
             Self::UnknownHost => "unknown_host",
             Self::Unavailable => "unavailable",
-            Self::Internal => "internal",
             Self::LoginCancelled => "login_cancelled",
             Self::LoginFailed => "login_failed",
             Self::LoginStale => "login_stale",
             Self::LoginLoop => "login_loop",
             Self::LoginInsecure => "login_insecure",
             Self::LogoutQuestion => "logout_question",
-            Self::LoggedOut => "logged_out",
         }
     }
 }
@@ -267,11 +259,6 @@ const fn english(page: Page) -> (&'static str, &'static str, &'static str) {
             "Sign-in is unavailable at the moment. Please try again shortly.",
             "Try again",
         ),
-        Page::Internal => (
-            "Something went wrong",
-            "The request could not be processed, through a fault on our side. Please try again later.",
-            "Try again",
-        ),
         Page::LoginCancelled => {
             ("Not signed in", "The sign-in was cancelled, or your account was refused.", "Sign in")
         }
@@ -298,7 +285,6 @@ const fn english(page: Page) -> (&'static str, &'static str, &'static str) {
             "Try again",
         ),
         Page::LogoutQuestion => ("Sign out", "Do you want to sign out?", "Sign out"),
-        Page::LoggedOut => ("Signed out", "You have been signed out.", "Sign in again"),
     }
 }
 

@@ -88,7 +88,7 @@ fn a_text_that_is_left_out_is_english() {
     assert_eq!(uk.title(Page::SignIn), Words { tag: "uk", text: "Вхід" });
     assert_eq!(uk.action(Page::SignIn), english("Go"));
     assert_eq!(uk.body(Page::SignIn), english("You need to sign in to see this page."));
-    assert_eq!(uk.title(Page::LoggedOut), english("Signed out"));
+    assert_eq!(uk.title(Page::LogoutQuestion), english("Sign out"));
     assert_eq!(uk.reference(), english("Ticket"));
     assert_eq!(texts.speak(Some(b"en")).title(Page::SignIn), english("Log in"));
     assert_eq!(Texts::default().speak(Some(b"uk")).reference(), english("Reference"));

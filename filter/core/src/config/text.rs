@@ -19,7 +19,6 @@ pub struct Text {
 
 /// The texts of one language; plain text, not HTML. `<page>.title` is the heading and the title of the browser's
 /// tab, `<page>.body` one paragraph, `<page>.action` the link or button, of the pages `sign_in`, `session_ended`,
-/// `forbidden`, `step_up_failed`, `bad_request`, `unknown_host`, `unavailable`, `internal`, `login_cancelled`,
-/// `login_failed`, `login_stale`, `login_loop`, `login_insecure`, `logout_question` and `logged_out`. `reference`
-/// stands before the request id.
+/// `forbidden`, `step_up_failed`, `bad_request`, `unknown_host`, `unavailable`, `login_cancelled`, `login_failed`,
+/// `login_stale`, `login_loop`, `login_insecure` and `logout_question`. `reference` stands before the request id.
 pub type Catalogue = BTreeMap<String, String>;

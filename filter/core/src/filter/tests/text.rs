@@ -28,7 +28,7 @@ fn names_and_languages_are_told_by_realm_and_tag() {
 #[test]
 fn a_text_that_nobody_could_read_is_refused_with_its_place() {
     for (key, most) in
-        [("sign_in.title", 120), ("logged_out.body", 1200), ("forbidden.action", 120), ("reference", 120)]
+        [("sign_in.title", 120), ("login_stale.body", 1200), ("forbidden.action", 120), ("reference", 120)]
     {
         let path = format!("text.languages.uk.{key}");
         for bad in ["", " ", "\u{a0}"] {
