@@ -196,7 +196,8 @@ async fn what_nearly_is_a_cookie_of_ours_opens_nothing() {
     let browser = portal.signed_in().await;
     let pieces = cookies(&browser, SELFCARE, SESSION);
     let (name, value) = &pieces[0];
-    let others: String = pieces[1..].iter().map(|(name, value)| format!("; {name}={value}")).collect();
+    let others: Vec<_> = pieces[1..].iter().map(|(name, value)| format!("; {name}={value}")).collect();
+    let others = others.concat();
     let rest = name.strip_prefix("__Host-").expect("the prefix");
     for cookie in [
         format!("{name} ={value}"),
