@@ -42,6 +42,9 @@ pub(crate) struct Attempt {
     /// Scheme and authority that it was begun at.
     origin: String,
     pub(crate) started: UnixTime,
+    /// Which of the logins that this browser has open it is: more than one may begin in a second.
+    #[serde(default)]
+    number: u32,
     /// What a step-up asked for.
     pub(crate) demand: Option<Demand>,
 }
@@ -62,6 +65,11 @@ pub(crate) fn begin(
     now: UnixTime,
     entropy: &mut Entropy,
 ) -> Begun {
+    let (mut running, mut gone) = open_ones(realm, login, browser, now);
+    running.sort_unstable();
+    let number = running.last().map_or(0, |(_, number, _)| number.saturating_add(1));
+    let too_many = (running.len() + 1).saturating_sub(login.attempts.at_most);
+    gone.extend(running.into_iter().take(too_many).map(|(_, _, name)| name));
     let attempt = Attempt {
         state: entropy.token(),
         nonce: entropy.token(),
@@ -69,10 +77,12 @@ pub(crate) fn begin(
         target: target.to_owned(),
         origin: browser.origin.as_str().to_owned(),
         started: now,
+        number,
         demand,
     };
     let location = attempt.authorization_url(login, provider);
-    let mut set_cookies = evict(realm, login, browser, now);
+    let mut set_cookies: Vec<_> =
+        gone.into_iter().map(|name| cookie::delete(&format!("{COOKIE}{name}"))).collect();
     // Strings and numbers always serialise.
     let plain = serde_json::to_vec(&attempt).unwrap_or_default();
     let sealed = login.keys.seal(binding(PURPOSE, &realm.name, browser.host()), &plain, entropy);
@@ -149,22 +159,24 @@ impl std::fmt::Debug for Attempt {
     }
 }
 
-/// Takes back what is no attempt any more, and the oldest ones that are too many for one more.
-fn evict(realm: &Realm, login: &Login, browser: &Browser, now: UnixTime) -> Vec<String> {
+/// The cookies of the attempts that still run, with what puts the oldest first, and those of what is none any more.
+fn open_ones<'b>(
+    realm: &Realm,
+    login: &Login,
+    browser: &'b Browser,
+    now: UnixTime,
+) -> (Vec<(UnixTime, u32, &'b str)>, Vec<&'b str>) {
     let mut running = Vec::new();
     let mut gone = Vec::new();
     for (name, sealed) in browser.cookies.beginning(COOKIE) {
         match open((realm, login), browser, sealed) {
             Some(attempt) if attempt.runs(login.attempts.lifetime, now) => {
-                running.push((attempt.started, name));
+                running.push((attempt.started, attempt.number, name));
             }
             _ => gone.push(name),
         }
     }
-    running.sort_unstable();
-    let too_many = (running.len() + 1).saturating_sub(login.attempts.at_most);
-    gone.extend(running.into_iter().take(too_many).map(|(_, name)| name));
-    gone.into_iter().map(|name| cookie::delete(&format!("{COOKIE}{name}"))).collect()
+    (running, gone)
 }
 
 fn open((realm, login): (&Realm, &Login), browser: &Browser, sealed: &str) -> Option<Attempt> {

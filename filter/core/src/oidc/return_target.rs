@@ -2,7 +2,7 @@
 
 use crate::path::NormalPath;
 
-/// The longest target in bytes: it travels in a cookie.
+/// The longest target in bytes: it travels in a cookie, as JSON, where quotation marks count twice.
 const MAX_BYTES: usize = 2_048;
 
 /// Reads a target: a path as every rule demands it, with an optional query of visible ASCII. What is none
@@ -17,7 +17,8 @@ fn is_local(text: &str, prefix: &str) -> bool {
     let below =
         path.as_str().strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let plain = query.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'\\'));
-    text.len() <= MAX_BYTES && !below && plain
+    let length = text.len() + text.bytes().filter(|byte| *byte == b'"').count();
+    length <= MAX_BYTES && !below && plain
 }
 
 #[cfg(test)]
@@ -133,5 +134,8 @@ mod tests {
             assert_eq!(read(text, "/sso"), "/", "{text:?}");
         }
         assert_eq!(read(&format!("/{}", "a".repeat(8_192)), "/sso"), "/");
+        assert_eq!(read(&format!("/?{}", "\"".repeat(2_000)), "/sso"), "/");
+        let long = format!("/{}", "a".repeat(2_000));
+        assert_eq!(read(&long, "/sso"), long);
     }
 }

@@ -324,6 +324,19 @@ fn the_logins_of_one_browser_are_bounded() {
     assert_eq!(desk.call_back(&mut jar, &last).location, "/rest/5");
 }
 
+/// A second is not short enough to tell which login is the oldest.
+#[test]
+fn the_oldest_login_gives_way_within_a_second_too() {
+    let (desk, mut jar) = (Desk::new(), Jar::default());
+    let begun: Vec<_> = (0..12).map(|n| desk.begin(&mut jar, &format!("/rest/{n}"))).collect();
+    for (n, asked) in begun.iter().enumerate() {
+        desk.issue(asked, json!({}), json!({}));
+        let outcome = desk.call_back(&mut jar.clone(), asked);
+        let expect = if n < 8 { "400 login_state" } else { "303 login_completed" };
+        assert_eq!(outcome.what, expect, "{n}");
+    }
+}
+
 #[test]
 fn a_login_loop_ends_on_a_page() {
     let (desk, mut jar) = (Desk::new(), Jar::default());
