@@ -7,6 +7,10 @@
 //!   │   ↑  └─somebody: Later ┐  └─lost─→ Look
 //!   └───┴────────────────────┘
 //! ```
+//!
+//! `renew` is the way from `Look` to `Conclude`.
+
+mod renew;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +23,7 @@ use crate::identity::IdentityHeaders;
 use crate::jose::jws::Jws;
 use crate::oidc::attempt::Demand;
 use crate::oidc::{Login, loops, origin, token_endpoint};
-use crate::renewal::{self, Outcome, Renewal};
+use crate::renewal;
 use crate::reply::{Denial, LocalReply};
 use crate::request::Header;
 use crate::rule::Rule;
@@ -206,111 +210,6 @@ impl Stage {
         }
     }
 
-    fn looked(
-        mut self,
-        knowledge: &mut Knowledge<'_>,
-        visit: Visit,
-        bytes: Option<Vec<u8>>,
-        version: Option<u32>,
-    ) -> Step {
-        let realm = Arc::clone(&visit.site.realm);
-        let Some(login) = &realm.login else { return visit.refuse(self.rule(), Denial::NoCredential) };
-        let now = knowledge.env;
-        let shared = bytes.unwrap_or_default();
-        match renewal::read((&realm, login), &self.session, &shared, now.monotonic) {
-            Renewal::Issued(renewed) => {
-                self.session = *renewed;
-                self.changed = true;
-                self.tries += 1;
-                if self.tries < TRIES { self.go(knowledge, visit) } else { self.judge(knowledge, visit) }
-            }
-            Renewal::Over => self.over(knowledge, visit, Denial::SessionEnded),
-            // It need not wait for what it can do without.
-            Renewal::Busy if now.now < self.session.expires => self.judge(knowledge, visit),
-            Renewal::Busy if now.monotonic < self.deadline => {
-                self.step = Progress::Look;
-                self.wait(visit, Need::Later(renewal::POLL))
-            }
-            Renewal::Busy | Renewal::Failed => self.failed(knowledge, visit, Failed::Unreachable),
-            Renewal::Free(bytes) => {
-                self.step = Progress::Lease;
-                let name = renewal::bucket(&realm, login, &self.session);
-                self.wait(visit, Need::Swap { name, version, bytes })
-            }
-        }
-    }
-
-    /// Holds the lease, and asks Keycloak.
-    fn call(mut self, knowledge: &mut Knowledge<'_>, visit: Visit) -> Step {
-        let realm = Arc::clone(&visit.site.realm);
-        let provider = knowledge.keys.provider(realm.id, knowledge.env.monotonic);
-        let (Some(login), Some(refresh_token), Ok(provider)) =
-            (&realm.login, &self.session.refresh_token, provider)
-        else {
-            self.step = Progress::Conclude(Err(Failed::Unreachable));
-            return self.share(visit);
-        };
-        let call = token_endpoint::refresh(
-            (&realm, login),
-            provider,
-            refresh_token,
-            knowledge.env.now,
-            knowledge.entropy,
-        );
-        self.step = Progress::Call;
-        self.wait(visit, Need::Call(call))
-    }
-
-    /// Tells the other requests of this session how its renewal ended.
-    fn publish(
-        mut self,
-        knowledge: &mut Knowledge<'_>,
-        visit: Visit,
-        outcome: Result<Box<Session>, Failed>,
-        (bytes, version): (Option<Vec<u8>>, Option<u32>),
-    ) -> Step {
-        let realm = Arc::clone(&visit.site.realm);
-        let Some(login) = &realm.login else { return visit.refuse(self.rule(), Denial::NoCredential) };
-        let told = match &outcome {
-            Ok(renewed) => Outcome::Issued(renewed),
-            Err(Failed::Over) => Outcome::Over,
-            Err(Failed::Unreachable | Failed::Wrong) => Outcome::Failed,
-        };
-        let shared = bytes.unwrap_or_default();
-        let now = knowledge.env.monotonic;
-        let bytes = renewal::conclude((&realm, login), &self.session, &told, &shared, now, knowledge.entropy);
-        let name = renewal::bucket(&realm, login, &self.session);
-        self.step = Progress::Conclude(outcome);
-        self.wait(visit, Need::Swap { name, version, bytes })
-    }
-
-    fn concluded(
-        mut self,
-        knowledge: &mut Knowledge<'_>,
-        visit: Visit,
-        outcome: Result<Box<Session>, Failed>,
-    ) -> Step {
-        match outcome {
-            Ok(renewed) => {
-                self.session = *renewed;
-                self.changed = true;
-                self.judge(knowledge, visit)
-            }
-            Err(Failed::Over) => self.over(knowledge, visit, Denial::SessionEnded),
-            Err(failed) => self.failed(knowledge, visit, failed),
-        }
-    }
-
-    /// Keycloak could not renew it: while the access token is good that does not matter, and then the session
-    /// outlives the outage.
-    fn failed(self, knowledge: &mut Knowledge<'_>, visit: Visit, failed: Failed) -> Step {
-        if knowledge.env.now < self.session.expires {
-            return self.judge(knowledge, visit);
-        }
-        let denial = if failed == Failed::Wrong { Denial::IdpAnswer } else { Denial::IdpUnreachable };
-        self.refuse(visit, denial)
-    }
-
     fn at_deadline(self, knowledge: &mut Knowledge<'_>, visit: Visit) -> Step {
         match self.verdict(knowledge, &visit) {
             // At the deadline the keys may have come with the same tick, so it was worth a look.
@@ -456,40 +355,6 @@ impl Stage {
             Goal::Rule(rule) => Some(rule),
             Goal::Describe => None,
         }
-    }
-}
-
-impl From<token_endpoint::Failure> for Failed {
-    fn from(failure: token_endpoint::Failure) -> Self {
-        match failure {
-            token_endpoint::Failure::Unreachable => Self::Unreachable,
-            token_endpoint::Failure::Refused => Self::Over,
-            token_endpoint::Failure::Wrong => Self::Wrong,
-        }
-    }
-}
-
-impl Session {
-    /// The next generation of it; `None` where one of the tokens is another user's, or none that ends. Nobody has used it
-    /// by that alone: a page that asks who is here renews it, too.
-    fn renewed_with(&self, issued: token_endpoint::Issued, now: UnixTime) -> Option<Self> {
-        let (subject, expires) = peek(&issued.access_token)?;
-        if subject.is_some_and(|subject| subject != self.subject) {
-            return None;
-        }
-        // OpenID Connect Core section 12.2: a renewed ID token is about the same user.
-        if let Some(id_token) = &issued.id_token {
-            peek(id_token).filter(|(subject, _)| subject.as_ref() == Some(&self.subject))?;
-        }
-        Some(Self {
-            generation: self.generation.saturating_add(1),
-            access_token: issued.access_token,
-            expires,
-            refresh_token: issued.refresh_token.or_else(|| self.refresh_token.clone()),
-            id_token: issued.id_token.or_else(|| self.id_token.clone()),
-            renewed: Some(now),
-            ..self.clone()
-        })
     }
 }
 
