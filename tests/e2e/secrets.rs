@@ -12,8 +12,10 @@ const MARK: &str = "s3cr3tMark";
 
 #[tokio::test]
 async fn a_log_at_debug_level_holds_no_secret() {
-    let config =
-        EnvoyConfig::file("two-realms.yaml").component_log_level("wasm:debug").edit_plugin(|plugin| {
+    let config = EnvoyConfig::file("two-realms.yaml")
+        .reads_bodies()
+        .component_log_level("wasm:debug")
+        .edit_plugin(|plugin| {
             let rule = json!({"name": "old", "path": {"prefix": "/old"}, "access": "legacy"});
             plugin["sites"][0]["rules"].as_array_mut().unwrap().insert(0, rule);
             plugin["identity"]["headers"]["x-porta-name"] = json!({"claim": ["name"]});

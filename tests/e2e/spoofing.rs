@@ -22,7 +22,7 @@ fn identity(seen: &Seen) -> Vec<(String, String)> {
 /// `two-realms.yaml` with a public preflight, a legacy route, and an identity header of another name, all over HTTP/2 to the upstream,
 /// which lets trailers through.
 fn config() -> EnvoyConfig {
-    let config = EnvoyConfig::file("two-realms.yaml").edit_plugin(|plugin| {
+    let config = EnvoyConfig::file("two-realms.yaml").reads_bodies().edit_plugin(|plugin| {
         let rules = plugin["sites"][0]["rules"].as_array_mut().unwrap();
         rules.insert(
             0,

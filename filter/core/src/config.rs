@@ -201,11 +201,13 @@ pub struct ClaimEquals {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Legacy {
-    /// Login names that may sign in with a password, by host. A host that is not listed admits nobody to
-    /// the methods of `Session` that take or renew credentials.
+    /// Login names that may sign in with a password, by host, compared byte for byte. A host that is not listed
+    /// admits nobody to the methods of `Session` that take or renew credentials.
     pub logins: BTreeMap<String, Vec<String>>,
     /// Networks from which legacy rules may be used. Absent: from anywhere.
     pub networks: Option<Vec<String>>,
+    /// The longest body of a request to a legacy rule, which is read before it goes on. Default 65536; longer: 413.
+    pub max_body_bytes: Option<usize>,
 }
 
 /// What the upstream learns about the user.

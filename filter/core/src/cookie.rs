@@ -47,6 +47,16 @@ pub(crate) fn brings_ours(headers: &[Header]) -> bool {
     pairs(headers).any(is_ours)
 }
 
+/// Names and values of everybody else's cookies, without the quotes that may stand around a value.
+pub(crate) fn others(headers: &[Header]) -> impl Iterator<Item = (String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.trim_ascii()).into_owned();
+    pairs(headers).filter(|pair| !is_ours(pair)).filter_map(move |pair| {
+        let at = pair.iter().position(|byte| *byte == b'=')?;
+        let (name, value) = pair.split_at_checked(at)?;
+        Some((text(name), text(value.get(1..)?).trim_matches('"').to_owned()))
+    })
+}
+
 /// The `cookie` field without our cookies: `None` where there are none of ours, so that it stays as it is.
 /// Nothing left: an empty one.
 pub(crate) fn without_ours(headers: &[Header]) -> Option<Vec<u8>> {

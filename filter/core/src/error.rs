@@ -389,3 +389,59 @@ impl LogoutTokenError {
         }
     }
 }
+
+/// A request to a legacy route whose credentials cannot be judged, or are not good enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LegacyError {
+    /// No content type that can be read, or two.
+    #[error("content type")]
+    ContentType,
+    /// Any content encoding.
+    #[error("content encoding")]
+    ContentEncoding,
+    /// The body is longer than `legacy.max_body_bytes`.
+    #[error("body too large")]
+    TooLarge,
+    /// The body did not come: the client is slow, or Envoy does not show it.
+    #[error("body not read")]
+    Unread,
+    /// The body is broken, or can be read in two ways.
+    #[error("malformed body")]
+    Malformed,
+    /// No login, more than one, or one that is no text.
+    #[error("not one login")]
+    Login,
+    /// Credentials in path or query.
+    #[error("credentials in the URL")]
+    InUrl,
+}
+
+impl LegacyError {
+    /// The reason in logs and metrics.
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::ContentType => "legacy_content_type",
+            Self::ContentEncoding => "legacy_content_encoding",
+            Self::TooLarge => "legacy_body_too_large",
+            Self::Unread => "legacy_body_unread",
+            Self::Malformed => "legacy_body_malformed",
+            Self::Login => "legacy_not_one_login",
+            Self::InUrl => "legacy_credential_in_url",
+        }
+    }
+
+    /// What the client is told: it can do something about it.
+    pub const fn detail(self) -> &'static str {
+        match self {
+            Self::ContentType => {
+                "The body must be application/json, application/x-www-form-urlencoded or multipart/form-data, in UTF-8."
+            }
+            Self::ContentEncoding => "The body must not be encoded.",
+            Self::TooLarge => "The body is too long.",
+            Self::Unread => "The body could not be read.",
+            Self::Malformed => "The body is malformed or ambiguous.",
+            Self::Login => "The body must name exactly one login.",
+            Self::InUrl => "Credentials must not stand in the URL.",
+        }
+    }
+}

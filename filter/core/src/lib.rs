@@ -82,9 +82,11 @@ pub use authz::Authorized;
 pub use call::{CallError, Form, HttpAnswer, HttpCall};
 pub use entropy::Entropy;
 pub use error::{
-    ConfigError, IdTokenError, KeyError, LoginError, LogoutTokenError, RequestError, TokenError,
+    ConfigError, IdTokenError, KeyError, LegacyError, LoginError, LogoutTokenError, RequestError, TokenError,
 };
-pub use exchange::{Decision, Exchange, Ground, Input, Knowledge, Need, Notice, Permit, Refusal, Step};
+pub use exchange::{
+    Decision, Exchange, Ground, Input, Knowledge, LegacyUse, Need, Notice, Permit, Refusal, Step,
+};
 pub use filter::{Filter, Limits};
 pub use identity::{HeaderEdits, HeaderField};
 pub use jose::backend::verifier as verifier_in_vm;

@@ -11,7 +11,7 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::config::ErrorFormat;
-use crate::error::{IdTokenError, LoginError, LogoutTokenError, RequestError, TokenError};
+use crate::error::{IdTokenError, LegacyError, LoginError, LogoutTokenError, RequestError, TokenError};
 use crate::fetch_metadata::Errand;
 use crate::page;
 use crate::request::{Header, values};
@@ -36,8 +36,10 @@ pub enum Denial {
     TokenOnLegacyRoute,
     /// A legacy route from outside `legacy.networks`.
     LegacyNetwork,
-    /// A password login on a host that admits nobody.
+    /// A password login of somebody who is not on the host's list.
     LegacyLogin,
+    /// Credentials on a legacy route that cannot be judged, or are not good enough.
+    Legacy(LegacyError),
     /// The token is not accepted.
     Token(TokenError),
     /// A role is missing, or one that excludes is there.
@@ -176,6 +178,7 @@ impl Denial {
             Self::TokenOnLegacyRoute => "token_on_legacy_route",
             Self::LegacyNetwork => "legacy_network",
             Self::LegacyLogin => "legacy_login",
+            Self::Legacy(error) => error.slug(),
             Self::Token(error) => error.slug(),
             Self::MissingRole => "missing_role",
             Self::MissingGroup => "missing_group",
@@ -244,12 +247,29 @@ impl Denial {
                 | LoginError::IdToken(_)
                 | LoginError::Loop,
             ) => (StatusCode::BAD_REQUEST, Challenge::None),
+            Self::Legacy(LegacyError::ContentType | LegacyError::ContentEncoding) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, Challenge::None)
+            }
+            Self::Legacy(LegacyError::TooLarge) => (StatusCode::PAYLOAD_TOO_LARGE, Challenge::None),
+            Self::Legacy(LegacyError::Malformed | LegacyError::Login | LegacyError::InUrl) => {
+                (StatusCode::BAD_REQUEST, Challenge::None)
+            }
             Self::Method { .. } => (StatusCode::METHOD_NOT_ALLOWED, Challenge::None),
             Self::NoSuchPath => (StatusCode::NOT_FOUND, Challenge::None),
             Self::KeysUnavailable { .. }
             | Self::TooManyWaiting
             | Self::WaitedTooLong
-            | Self::IdpUnreachable => (StatusCode::SERVICE_UNAVAILABLE, Challenge::None),
+            | Self::IdpUnreachable
+            | Self::Legacy(LegacyError::Unread) => (StatusCode::SERVICE_UNAVAILABLE, Challenge::None),
+        }
+    }
+
+    /// What the client can do about it, where it is a client of PortaBilling's.
+    const fn detail(&self) -> Option<&'static str> {
+        match self {
+            Self::LegacyLogin => Some("This user cannot sign in with a password here. Sign in with SSO."),
+            Self::Legacy(error) => Some(error.detail()),
+            _ => None,
         }
     }
 }
@@ -310,7 +330,7 @@ pub(crate) fn render(denial: &Denial, audience: &Audience) -> LocalReply {
             let page::Document { headers, body } = audience.page(page, link);
             (status, headers, body)
         }
-        _ => (status, plain("application/problem+json"), problem(status, challenge, audience)),
+        _ => (status, plain("application/problem+json"), problem(denial, status, challenge, audience)),
     };
     if let Some(challenge) = challenge_header(denial, challenge, audience) {
         headers.push(("www-authenticate", challenge));
@@ -363,13 +383,16 @@ fn challenge_header(denial: &Denial, challenge: Challenge, audience: &Audience) 
 const fn retry_after(denial: &Denial) -> Option<Duration> {
     match denial {
         Denial::KeysUnavailable { retry_after } => Some(*retry_after),
-        Denial::TooManyWaiting | Denial::WaitedTooLong | Denial::IdpUnreachable => Some(RETRY_AFTER),
+        Denial::TooManyWaiting
+        | Denial::WaitedTooLong
+        | Denial::IdpUnreachable
+        | Denial::Legacy(LegacyError::Unread) => Some(RETRY_AFTER),
         _ => None,
     }
 }
 
 /// RFC 9457, with the error code of the challenge and Envoy's request id.
-fn problem(status: StatusCode, challenge: Challenge, audience: &Audience) -> String {
+fn problem(denial: &Denial, status: StatusCode, challenge: Challenge, audience: &Audience) -> String {
     let mut problem = Map::new();
     problem.insert("type".to_owned(), json!("about:blank"));
     problem.insert("title".to_owned(), json!(status.canonical_reason()));
@@ -377,7 +400,11 @@ fn problem(status: StatusCode, challenge: Challenge, audience: &Audience) -> Str
     if let Challenge::Error(error) = challenge {
         problem.insert("error".to_owned(), json!(error));
     }
-    if let Some(login_url) = audience.login_url.as_ref().filter(|_| status == StatusCode::UNAUTHORIZED) {
+    if let Some(detail) = denial.detail() {
+        problem.insert("detail".to_owned(), json!(detail));
+    }
+    let signs_in = status == StatusCode::UNAUTHORIZED || *denial == Denial::LegacyLogin;
+    if let Some(login_url) = audience.login_url.as_ref().filter(|_| signs_in) {
         problem.insert("login_url".to_owned(), json!(login_url));
     }
     if let Some(request_id) = &audience.request_id {
@@ -394,10 +421,11 @@ fn portabilling(denial: &Denial, status: StatusCode, audience: &Audience) -> (St
     } else {
         (status, format!("Portcullis.{}", denial.slug()))
     };
+    let reason = denial.detail().or(status.canonical_reason()).unwrap_or_default();
     let text = match (status, &audience.request_id) {
         (StatusCode::INTERNAL_SERVER_ERROR, _) => "Authentication failed".to_owned(),
-        (status, None) => status.canonical_reason().unwrap_or_default().to_owned(),
-        (status, Some(id)) => format!("{} (request {id})", status.canonical_reason().unwrap_or_default()),
+        (_, None) => reason.to_owned(),
+        (_, Some(id)) => format!("{reason} (request {id})"),
     };
     (status, json!({ "faultcode": code, "faultstring": text }).to_string())
 }
@@ -415,6 +443,7 @@ fn page_for<'a>(denial: &Denial, audience: &'a Audience) -> (Page, Option<&'a st
         Denial::UnknownHost | Denial::NoSuchPath => (Page::UnknownHost, None),
         // No other account would do.
         Denial::CrossSite => (Page::Forbidden, None),
+        Denial::LegacyLogin => (Page::SignIn, login),
         denial => match denial.status() {
             // The answer to a form: its tab must stay as it is.
             StatusCode::UNAUTHORIZED if audience.errand == Errand::Form && login.is_some() => {

@@ -69,8 +69,21 @@ fn table() -> Vec<Row> {
         TOKEN_ERRORS.map(|(error, slug)| (Denial::Token(error), slug, 401, Some("invalid_token"), None)),
     );
     table.extend(LOGIN_ERRORS.map(|(error, slug, status)| (Denial::Login(error), slug, status, None, None)));
+    table.extend(
+        LEGACY_ERRORS.map(|(error, slug, status, wait)| (Denial::Legacy(error), slug, status, None, wait)),
+    );
     table
 }
+
+const LEGACY_ERRORS: [(LegacyError, &str, u16, Option<&str>); 7] = [
+    (LegacyError::ContentType, "legacy_content_type", 415, None),
+    (LegacyError::ContentEncoding, "legacy_content_encoding", 415, None),
+    (LegacyError::TooLarge, "legacy_body_too_large", 413, None),
+    (LegacyError::Unread, "legacy_body_unread", 503, Some("1")),
+    (LegacyError::Malformed, "legacy_body_malformed", 400, None),
+    (LegacyError::Login, "legacy_not_one_login", 400, None),
+    (LegacyError::InUrl, "legacy_credential_in_url", 400, None),
+];
 
 /// What the browser or the user did wrong is 400, and so is an ID token that is not for this login; an answer of
 /// Keycloak's that is none is 502.
@@ -219,6 +232,9 @@ fn a_problem_says_no_more_than_the_challenge() {
         let mut expect = json!({ "type": "about:blank", "title": title, "status": status, "request_id": ID });
         if let Some(error) = error.filter(|error| !error.is_empty()) {
             expect["error"] = json!(error);
+        }
+        if let Some(detail) = denial.detail() {
+            expect["detail"] = json!(detail);
         }
         assert_eq!(body, expect, "{slug}");
     }

@@ -39,7 +39,7 @@ impl Metrics {
     fn allowed(&mut self, permit: &Permit) {
         let ground = match permit.ground {
             Ground::Public => 0,
-            Ground::Legacy => 1,
+            Ground::Legacy(_) => 1,
             Ground::Token(_) => 2,
             Ground::Session(_) => 3,
         };

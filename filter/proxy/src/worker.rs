@@ -357,11 +357,16 @@ impl Worker {
         self.metrics.decided(&decision);
         match &decision {
             Decision::Reply { refusal, reply } => {
-                let level = if reply.status == 503 { log::Level::Warn } else { log::Level::Info };
+                let audited = refusal.legacy.is_some() || reply.status == 503;
+                let level = if audited { log::Level::Warn } else { log::Level::Info };
                 log::log!(level, "{refusal}");
             }
             Decision::Answer { notice, .. } => log::log!(level_of(notice), "{notice}"),
-            Decision::Forward { .. } => {}
+            Decision::Forward { permit, .. } => {
+                if let Some(line) = permit.audit() {
+                    log::warn!("{line}");
+                }
+            }
         }
         let action = host::perform(&decision, callback == Callback::Other);
         if let Decision::Forward { set_cookies, .. } = decision

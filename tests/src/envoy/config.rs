@@ -202,6 +202,20 @@ impl EnvoyConfig {
         self
     }
 
+    /// The filter may read a request's body before it lets the head go on, one of up to 1 MiB.
+    pub fn reads_bodies(mut self) -> Self {
+        for filter in wasm_filters(&mut self.yaml) {
+            filter["typed_config"]["config"]["allow_on_headers_stop_iteration"] = true.into();
+        }
+        self.edit_manager(|manager| {
+            for host in items(manager, "/route_config/virtual_hosts") {
+                for route in items(host, "/routes") {
+                    route["request_body_buffer_limit"] = 1_048_576.into();
+                }
+            }
+        })
+    }
+
     /// How many workers there are; 1 unless told otherwise.
     pub fn concurrency(mut self, workers: u32) -> Self {
         self.concurrency = workers;

@@ -2,8 +2,9 @@
 //! with a [`Denial`], and the only way to the upstream is a [`Permit`].
 //!
 //! `token` judges an access token, whoever brought it; `session` a browser's session, and renews it; `login` begins
-//! and completes logins; `logout` ends sessions.
+//! and completes logins; `logout` ends sessions; `legacy` judges who may use PortaBilling's own credentials.
 
+mod legacy;
 mod login;
 mod logout;
 mod outcome;
@@ -22,7 +23,6 @@ use crate::entropy::Entropy;
 use crate::filter::Filter;
 use crate::identity::{HeaderEdits, IdentityPolicy};
 use crate::keys::KeyStore;
-use crate::legacy;
 use crate::oidc::browser::Browser;
 use crate::oidc::{Endpoint, Login};
 use crate::realm::RealmId;
@@ -34,7 +34,7 @@ use crate::session::{OpenedSessions, Session};
 use crate::site::Site;
 use crate::time::Env;
 
-pub use outcome::{Decision, Ground, Notice, Permit, Refusal};
+pub use outcome::{Decision, Ground, LegacyUse, Notice, Permit, Refusal};
 use outcome::{forward, refuse};
 use token::Verdict;
 
@@ -65,6 +65,7 @@ enum Stage {
     Callback(Box<login::Completion>),
     Logout(Box<logout::Logout>),
     BackChannel(Box<logout::BackChannel>),
+    Legacy(Box<legacy::Legacy>),
 }
 
 /// What comes next.
@@ -176,10 +177,10 @@ impl Exchange {
         };
         match &rule.access {
             Access::Public => forward(site, rule, IdentityPolicy::anonymous(edits), Ground::Public),
-            Access::Legacy => match legacy::admit(filter.legacy(), &request, headers, source) {
-                Ok(()) => forward(site, rule, edits, Ground::Legacy),
-                Err(denial) => refuse(Some(rule), denial),
-            },
+            Access::Legacy => {
+                let visit = visit(edits, login.and_then(|login| Browser::read(headers, login)));
+                legacy::start(knowledge, visit, rule, &request, headers, source)
+            }
             Access::Require(_) => {
                 let credential = Credential::find(headers, &request);
                 let browser = login
@@ -230,6 +231,7 @@ impl Exchange {
             Stage::Callback(completion) => completion.resume(knowledge, visit, input),
             Stage::Logout(logout) => logout.resume(knowledge, visit, input),
             Stage::BackChannel(logout) => logout.resume(knowledge, visit, input),
+            Stage::Legacy(legacy) => legacy.resume(knowledge, visit, input),
         }
     }
 }

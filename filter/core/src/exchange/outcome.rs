@@ -1,6 +1,7 @@
 //! The ends of an exchange.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::authz::Authorized;
@@ -56,8 +57,8 @@ pub struct Permit {
 pub enum Ground {
     /// The rule is public.
     Public,
-    /// The rule leaves the judgement to PortaBilling.
-    Legacy,
+    /// The rule leaves the judgement to PortaBilling; with what is recorded where credentials are used.
+    Legacy(Option<LegacyUse>),
     /// An accepted token fulfils the rule's requirement.
     Token(Authorized),
     /// The same, and a browser's session brought it.
@@ -75,6 +76,21 @@ pub struct Refusal {
     pub denial: Denial,
     /// `sub` of the token, only if the token was accepted.
     pub subject: Option<String>,
+    /// Envoy's request id.
+    pub request_id: Option<String>,
+    /// Who tried to use PortaBilling's own credentials.
+    pub legacy: Option<LegacyUse>,
+}
+
+/// What is recorded of a use of PortaBilling's own credentials: never a password or a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LegacyUse {
+    /// Under which name; `None`: a token says it, or nothing does.
+    pub login: Option<String>,
+    /// At which host.
+    pub host: String,
+    /// From where.
+    pub source: Option<IpAddr>,
     /// Envoy's request id.
     pub request_id: Option<String>,
 }
@@ -121,6 +137,20 @@ pub(super) fn refuse(
         denial,
         subject,
         request_id: audience.request_id,
+        legacy: None,
+    };
+    Step::Done(Decision::Reply { reply, refusal })
+}
+
+pub(super) fn refuse_legacy(audience: Audience, rule: &Rule, denial: Denial, usage: LegacyUse) -> Step {
+    let reply = render(&denial, &audience);
+    let refusal = Refusal {
+        realm: audience.realm,
+        rule: Some(rule.name.to_string()),
+        denial,
+        subject: None,
+        request_id: audience.request_id,
+        legacy: Some(usage),
     };
     Step::Done(Decision::Reply { reply, refusal })
 }
@@ -149,7 +179,33 @@ impl fmt::Display for Refusal {
         texts.iter().try_for_each(|(name, text)| match text {
             Some(text) => write!(f, " {name}={text:?}"),
             None => Ok(()),
-        })
+        })?;
+        self.legacy.as_ref().map_or(Ok(()), |usage| write!(f, "{usage}"))
+    }
+}
+
+/// Of a login that a client made up, only so much is repeated.
+const MAX_LOGIN_CHARS: usize = 64;
+
+impl fmt::Display for LegacyUse {
+    /// The end of a line of the log. A login is quoted.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(login) = &self.login {
+            let login: String = login.chars().take(MAX_LOGIN_CHARS).collect();
+            write!(f, " login={login:?}")?;
+        }
+        write!(f, " host={:?}", self.host)?;
+        self.source.map_or(Ok(()), |source| write!(f, " source={source}"))
+    }
+}
+
+impl Permit {
+    /// The line of the log, where the permit is worth one: each use of PortaBilling's own credentials is.
+    pub fn audit(&self) -> Option<String> {
+        let Ground::Legacy(Some(usage)) = &self.ground else { return None };
+        let what = if usage.login.is_some() { "password login forwarded" } else { "legacy token forwarded" };
+        let id = usage.request_id.as_ref().map(|id| format!(" request_id={id:?}")).unwrap_or_default();
+        Some(format!("{what} realm={:?} rule={:?}{id}{usage}", self.realm, self.rule))
     }
 }
 

@@ -1,18 +1,16 @@
 //! The compiled configuration: everything that can be known before the first request, checked once.
 
 mod identity;
+mod legacy;
 mod login;
 mod read;
 mod realm;
 mod site;
 mod text;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
-
-use ipnet::IpNet;
 
 use crate::config::{Config, Limits as LimitsConfig, Span};
 use crate::document;
@@ -22,7 +20,7 @@ use crate::legacy::LegacyPolicy;
 use crate::oidc::Client;
 use crate::oidc::assertion::ClientKey;
 use crate::realm::{Realm, RealmId};
-use crate::site::{HostPattern, SiteMap};
+use crate::site::SiteMap;
 use crate::text::Texts;
 
 /// A configuration that was checked as a whole.
@@ -90,7 +88,7 @@ impl Filter {
             .collect::<Result<Vec<_>, _>>()?;
         let sites = site::compile(&config.sites, &realms, &Place::top().field("sites"))?;
         let identity = identity::compile(&config.identity, &Place::top().field("identity"))?;
-        let legacy = compile_legacy(&config.legacy)?;
+        let legacy = legacy::compile(&config.legacy, &Place::top().field("legacy"))?;
         let texts = text::compile(&config.text, &realms, &Place::top().field("text"))?.into();
         Ok(Self { realms, sites, identity, legacy, limits, texts })
     }
@@ -101,8 +99,8 @@ impl Filter {
     }
 
     /// Whether decisions depend on the client's address.
-    pub const fn needs_source(&self) -> bool {
-        self.legacy.networks.is_some()
+    pub fn needs_source(&self) -> bool {
+        self.legacy.networks.is_some() || !self.legacy.logins.is_empty()
     }
 
     /// Whether browsers sign in to any of the realms.
@@ -202,32 +200,6 @@ impl Limits {
             wait_timeout: span(config.wait_timeout, 5),
         })
     }
-}
-
-fn compile_legacy(config: &crate::config::Legacy) -> Result<LegacyPolicy, ConfigError> {
-    let place = Place::top().field("legacy");
-    let mut hosts_with_logins = HashSet::new();
-    for (host, logins) in &config.logins {
-        let place = place.field("logins").field(host);
-        place.names(logins)?;
-        let pattern = HostPattern::parse(host).map_err(|problem| place.error(problem))?;
-        if !hosts_with_logins.insert(pattern) {
-            return Err(place.error("this host is there twice"));
-        }
-    }
-    let networks = config.networks.as_ref().map(|networks| {
-        let place = place.field("networks");
-        place.not_empty(networks, "an empty list; leave the field out to allow every network")?;
-        networks.iter().enumerate().map(|(at, text)| network(text, &place.item(at))).collect()
-    });
-    Ok(LegacyPolicy { hosts_with_logins, networks: networks.transpose()? })
-}
-
-fn network(text: &str, place: &Place) -> Result<IpNet, ConfigError> {
-    let address = || text.parse::<IpAddr>().map(IpNet::from);
-    text.parse()
-        .or_else(|_| address())
-        .map_err(|_| place.error(format_args!("`{text}` is no network such as 203.0.113.0/24")))
 }
 
 fn span(configured: Option<Span>, default_seconds: u64) -> std::time::Duration {

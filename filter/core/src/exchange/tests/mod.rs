@@ -1,5 +1,6 @@
 //! Whole exchanges: a head goes in, and what becomes of it is compared in one line of text.
 
+mod legacy;
 mod login;
 mod memory;
 mod properties;
@@ -167,10 +168,26 @@ impl Gate {
         Exchange::start(&mut self.knowledge(&mut self.memory.lock().unwrap()), &head.0, head.1)
     }
 
+    /// Judges a request with this body.
+    fn judge(&self, head: &Head, body: &str) -> Step {
+        match self.start(head) {
+            Step::Wait(exchange, Need::Body(_)) => {
+                self.resume(exchange, Input::Body(Some(body.as_bytes().to_vec())))
+            }
+            step => step,
+        }
+    }
+
     /// Judges a head and compares the outcome: `allowed RULE GROUND`, `STATUS SLUG`, `wait REALM KID`.
     #[track_caller]
     fn check(&self, head: &Head, expect: &str) {
-        let step = self.start(head);
+        self.check_body(head, "", expect);
+    }
+
+    /// The same with a body, where one is asked for.
+    #[track_caller]
+    fn check_body(&self, head: &Head, body: &str, expect: &str) {
+        let step = self.judge(head, body);
         self.check_step(head, &step, expect);
     }
 
@@ -187,7 +204,7 @@ impl Gate {
                 self.check_forward(head, request, permit);
                 let ground = match permit.ground {
                     Ground::Public => "public",
-                    Ground::Legacy => "legacy",
+                    Ground::Legacy(_) => "legacy",
                     Ground::Token(_) => "token",
                     Ground::Session(_) => "session",
                 };
@@ -216,7 +233,7 @@ impl Gate {
         let has_authorization = sent.iter().any(|field| field.0 == "authorization" && !ours(&field));
         match permit.ground {
             Ground::Public => assert!(identity.is_empty() && !has_authorization, "{head}"),
-            Ground::Legacy => assert!(identity.is_empty(), "{head}"),
+            Ground::Legacy(_) => assert!(identity.is_empty(), "{head}"),
             Ground::Token(_) | Ground::Session(_) => {
                 assert!(!identity.is_empty() && !has_authorization, "{head}");
             }

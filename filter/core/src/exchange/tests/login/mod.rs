@@ -167,7 +167,7 @@ impl Desk {
                     self.posted.borrow_mut().push(form.clone());
                     Input::Called((self.keycloak.borrow())(&form))
                 }
-                Need::Body(_) => Input::Body(body.map(|body| body.as_bytes().to_vec())),
+                Need::Body(_) => Input::Body(Some(body.unwrap_or_default().as_bytes().to_vec())),
                 Need::Keys(..) => Input::Deadline,
                 Need::Later(_) => panic!("nobody else is at it"),
             };

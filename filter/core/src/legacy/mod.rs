@@ -1,0 +1,207 @@
+//! Routes on which PortaBilling judges its own credentials (`access: legacy`). They never yield identity.
+//!
+//! Here is what the head of a request says: where from, which method of PortaBilling's, which tokens. `body` reads what
+//! comes after it, `credentials` finds who signs in there, and `exchange::legacy` judges.
+
+pub(crate) mod body;
+pub(crate) mod credentials;
+mod multipart;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use percent_encoding::percent_decode_str;
+
+use crate::authority::Host;
+use crate::cookie;
+use crate::error::LegacyError;
+use crate::jose::jws::names_issuer;
+use crate::json;
+use crate::reply::Denial;
+use crate::request::{Header, Request, values};
+use crate::site::HostPattern;
+use body::Format;
+
+/// What legacy rules let through.
+#[derive(Debug, Default)]
+pub(crate) struct LegacyPolicy {
+    /// Who may sign in with a password, by host.
+    pub(crate) logins: HashMap<HostPattern, Vec<String>>,
+    /// `None`: from anywhere.
+    pub(crate) networks: Option<Vec<IpNet>>,
+    /// The longest body that is read.
+    pub(crate) max_body_bytes: usize,
+}
+
+/// What a request asks of PortaBilling, as far as credentials are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// Anything but a method of `Session`.
+    Service,
+    /// A method of `Session` that neither takes nor renews credentials.
+    Harmless,
+    /// `refresh_access_token`: the one method that lives on a token alone.
+    Refresh,
+    /// A method of `Session` that takes credentials, or that is not known exactly.
+    Credentials,
+}
+
+/// A request to a legacy route, by its head.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) host: Host,
+    pub(crate) call: Call,
+    /// How its body can be read.
+    pub(crate) format: Result<Format, LegacyError>,
+    /// Tokens of PortaBilling's that its fields bring.
+    pub(crate) tokens: Vec<String>,
+    /// Whether it becomes a WebSocket: what follows is no body.
+    pub(crate) upgrades: bool,
+}
+
+impl LegacyPolicy {
+    /// Who may sign in at a host with a password; the closer pattern decides.
+    pub(crate) fn logins(&self, host: &Host) -> &[String] {
+        HostPattern::matching(host).find_map(|pattern| self.logins.get(&pattern)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Admits the head of a request to a legacy route.
+    ///
+    /// # Errors
+    /// From another network; with a Keycloak token in whatever spelling, which PortaBilling could not judge; with
+    /// credentials that can be read in two ways, or that stand in the URL; a login on a host where nobody may sign in
+    /// with a password, or one that is no POST of a body that can be read.
+    pub(crate) fn admit(
+        &self,
+        request: &Request<'_>,
+        headers: &[Header],
+        source: Option<IpAddr>,
+    ) -> Result<Head, Denial> {
+        let inside = |networks: &Vec<IpNet>| {
+            source.is_some_and(|source| networks.iter().any(|net| net.contains(&source.to_canonical())))
+        };
+        if !self.networks.as_ref().is_none_or(inside) {
+            return Err(Denial::LegacyNetwork);
+        }
+        let tokens = tokens(request, headers)?;
+        let (call, rest) = Call::of(request);
+        let takes_credentials = matches!(call, Call::Credentials | Call::Refresh);
+        if takes_credentials && self.logins(&request.host).is_empty() {
+            return Err(Denial::LegacyLogin);
+        }
+        if credentials_in_url(request, call, rest) {
+            return Err(Denial::Legacy(LegacyError::InUrl));
+        }
+        if takes_credentials && request.method != "POST" {
+            return Err(Denial::Method { allow: &["POST"] });
+        }
+        let format = Format::of(headers);
+        if let (true, Err(error)) = (takes_credentials, &format) {
+            return Err(Denial::Legacy(*error));
+        }
+        let length =
+            values(headers, "content-length").find_map(|value| std::str::from_utf8(value).ok()?.parse().ok());
+        if length.is_some_and(|length: usize| length > self.max_body_bytes) {
+            return Err(Denial::Legacy(LegacyError::TooLarge));
+        }
+        let upgrades = request.method == "GET" && call == Call::Service && is_websocket(headers);
+        Ok(Head { host: request.host.clone(), call, format, tokens, upgrades })
+    }
+}
+
+impl Call {
+    /// `/rest/Session/<method>` and `/soap/session/<method>`, wherever the API is mounted, and how many segments follow.
+    /// A method that is not known exactly counts as one that takes credentials.
+    fn of(request: &Request<'_>) -> (Self, usize) {
+        let mut segments = request.path.segments().skip_while(|segment| !is_session(segment));
+        if segments.next().is_none() {
+            return (Self::Service, 0);
+        }
+        let method = segments.next();
+        let rest: Vec<&str> = segments.collect();
+        let exact = if rest.is_empty() { method } else { None };
+        let call = match exact {
+            Some("ping" | "logout") => Self::Harmless,
+            Some("refresh_access_token") => Self::Refresh,
+            _ => Self::Credentials,
+        };
+        (call, rest.iter().filter(|segment| !segment.is_empty()).count())
+    }
+}
+
+/// Whether a segment is `Session` to an upstream that folds case, or that drops what it cannot use in a name.
+fn is_session(segment: &str) -> bool {
+    let letters = percent_decode_str(segment).filter(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    letters.map(|byte| byte.to_ascii_lowercase()).eq(b"session".iter().copied())
+}
+
+/// The tokens that the fields of a head bring.
+fn tokens(request: &Request<'_>, headers: &[Header]) -> Result<Vec<String>, Denial> {
+    let authorizations: Vec<_> = values(headers, "authorization").map(String::from_utf8_lossy).collect();
+    // Whatever stands between the token and the next word: spaces, tabs, commas, quotes, a parameter's name.
+    let words = authorizations
+        .iter()
+        .flat_map(|value| value.split(|c: char| c.is_whitespace() || ",;=\"".contains(c)));
+    let cookies: Vec<String> = cookie::others(headers).map(|(_, value)| value).collect();
+    let query = form_urlencoded::parse(request.query.unwrap_or_default());
+    if words.into_iter().any(names_issuer)
+        || cookies.iter().any(|value| names_issuer(value))
+        || query.into_iter().any(|(_, value)| names_issuer(&value))
+        || request.path.segments().any(names_issuer)
+    {
+        return Err(Denial::TokenOnLegacyRoute);
+    }
+    let mut tokens = Vec::new();
+    match authorizations.as_slice() {
+        [] => {}
+        [value] if value.trim().is_empty() => {}
+        [value] => tokens.push(bearer(value)?),
+        _ => return Err(Denial::AmbiguousCredential),
+    }
+    Ok(tokens)
+}
+
+/// The token of `Bearer <token>`. PortaBilling knows no other scheme, so another one has no business here.
+fn bearer(value: &str) -> Result<String, Denial> {
+    let is_bearer = |part: &str| {
+        part.split_whitespace().next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"))
+    };
+    if value.split(',').skip(1).any(is_bearer) {
+        return Err(Denial::AmbiguousCredential);
+    }
+    let (scheme, token) = value.split_once(' ').ok_or(Denial::MalformedCredential)?;
+    let sound =
+        !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic() && !b",;\"".contains(&byte));
+    if !scheme.eq_ignore_ascii_case("bearer") || !sound {
+        return Err(Denial::MalformedCredential);
+    }
+    Ok(token.to_owned())
+}
+
+/// Whether the URL brings a credential, as a parameter or as one of the JSON segments that PortaBilling takes behind the
+/// method: there it would end up in every log. To a method of `Session` nothing of the kind belongs into the URL at all.
+fn credentials_in_url(request: &Request<'_>, call: Call, rest: usize) -> bool {
+    let query = request.query.unwrap_or_default();
+    // Some servers take `;` for a separator as well.
+    let mut parameters = query.split(|byte| matches!(byte, b'&' | b';')).flat_map(form_urlencoded::parse);
+    let is_own = |name: &str, value: &str| {
+        call == Call::Service && name == "params" && json::parse(value.as_bytes()).is_ok()
+    };
+    let is_json = |text: &str| text.trim_start().starts_with(['{', '[', '"']);
+    let brings_credentials = |segment: &str| {
+        let text = percent_decode_str(segment).decode_utf8_lossy();
+        is_json(&text) && !json::parse(text.as_bytes()).is_ok_and(|value| !credentials::has_any(&value))
+    };
+    (call != Call::Service && rest > 0)
+        || parameters.any(|(name, value)| credentials::is_known(&name) && !is_own(&name, &value))
+        || request.path.segments().any(brings_credentials)
+}
+
+fn is_websocket(headers: &[Header]) -> bool {
+    values(headers, "upgrade").any(|value| value.eq_ignore_ascii_case(b"websocket"))
+        && ["content-length", "transfer-encoding"].iter().all(|name| values(headers, name).next().is_none())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,95 @@
+//! `multipart/form-data` (RFC 7578), of what clients send: one `content-disposition` a part, no preamble, no epilogue,
+//! nothing that begins like the boundary and is none.
+
+use crate::error::LegacyError;
+
+use super::body::MediaType;
+use super::credentials::is_known;
+
+/// Parts of one body.
+const MOST_PARTS: usize = 64;
+
+/// Reads names and values. Of a file only the name is kept.
+///
+/// # Errors
+/// Anything that two readers may take for different fields.
+pub(super) fn read(boundary: &str, body: &[u8]) -> Result<Vec<(String, String)>, LegacyError> {
+    read_parts(boundary, body).ok_or(LegacyError::Malformed)
+}
+
+fn read_parts(boundary: &str, body: &[u8]) -> Option<Vec<(String, String)>> {
+    let delimiter = format!("--{boundary}");
+    let mut rest = body.strip_prefix(delimiter.as_bytes())?;
+    let mut fields = Vec::new();
+    loop {
+        if let Some(end) = rest.strip_prefix(b"--") {
+            return (!fields.is_empty() && matches!(end, b"" | b"\r\n")).then_some(fields);
+        }
+        let part = rest.strip_prefix(b"\r\n")?;
+        let at = find(part, delimiter.as_bytes())?;
+        let (content, after) = part.split_at_checked(at)?;
+        fields.push(read_part(content.strip_suffix(b"\r\n")?)?);
+        if fields.len() > MOST_PARTS {
+            return None;
+        }
+        rest = after.get(delimiter.len()..)?;
+    }
+}
+
+fn read_part(part: &[u8]) -> Option<(String, String)> {
+    let at = find(part, b"\r\n\r\n")?;
+    let (head, value) = part.split_at_checked(at)?;
+    let value = value.get(4..)?;
+    let (mut disposition, mut kind) = (None, None);
+    for line in std::str::from_utf8(head).ok()?.split("\r\n") {
+        let (name, value) = line.split_once(':')?;
+        let slot = match name.to_ascii_lowercase().as_str() {
+            "content-disposition" => &mut disposition,
+            "content-type" => &mut kind,
+            _ => return None,
+        };
+        if line.contains(char::is_control) || slot.replace(value.trim_matches(' ')).is_some() {
+            return None;
+        }
+    }
+    let (name, is_file) = read_disposition(disposition?)?;
+    if is_file {
+        // What a file holds is the called method's own.
+        return (!is_known(&name)).then_some((name, String::new()));
+    }
+    if let Some(kind) = kind {
+        let MediaType { name, charset, boundary } = MediaType::parse(kind.as_bytes())?;
+        let sound = ["text/plain", "application/json"].contains(&name.as_str())
+            && charset.is_none_or(|charset| charset.eq_ignore_ascii_case("utf-8"));
+        if !sound || boundary.is_some() {
+            return None;
+        }
+    }
+    let value = std::str::from_utf8(value).ok().filter(|value| !value.contains('\0'))?;
+    Some((name, value.to_owned()))
+}
+
+/// `form-data; name="..."`, and perhaps `filename="..."`: the name, and whether it is a file.
+fn read_disposition(text: &str) -> Option<(String, bool)> {
+    let rest = text.strip_prefix("form-data; name=\"")?;
+    let (name, rest) = rest.split_once('"')?;
+    let sound = |text: &str| {
+        text.bytes().all(|byte| (byte.is_ascii_graphic() || byte == b' ') && !b"\\\"%".contains(&byte))
+    };
+    let is_file = match rest {
+        "" => false,
+        // The name of a file may be in any language; what matters is where it ends.
+        rest => {
+            let file = rest.strip_prefix("; filename=\"")?.strip_suffix('"')?;
+            if file.contains(['"', '\\']) {
+                return None;
+            }
+            true
+        }
+    };
+    (sound(name) && !name.is_empty()).then(|| (name.to_owned(), is_file))
+}
+
+fn find(text: &[u8], what: &[u8]) -> Option<usize> {
+    text.windows(what.len()).position(|window| window == what)
+}
