@@ -42,7 +42,9 @@ fn every_shipped_configuration_lists_the_same_and_every_callback() {
             "proxy_on_request_body",
             "proxy_on_request_headers",
             "proxy_on_request_trailers",
+            "proxy_on_response_body",
             "proxy_on_response_headers",
+            "proxy_on_response_trailers",
             "proxy_on_done",
             "proxy_on_delete",
         ] {

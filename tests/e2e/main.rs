@@ -16,6 +16,7 @@ mod identity;
 mod keys;
 mod lease;
 mod legacy;
+mod legacy_sessions;
 mod lifecycle;
 mod login;
 mod outage;

@@ -41,7 +41,7 @@ fn the_reference_leaves_no_field_out() {
     let document = reference();
     parse(&document).unwrap_or_else(|error| panic!("{error}"));
     // Places of one kind share the documentation: a field may stand at any of them.
-    let places: [&[&str]; 20] = [
+    let places: [&[&str]; 21] = [
         &[""],
         &["/realms/customers", "/realms/admins"],
         &["/realms/customers/keys"],
@@ -58,6 +58,7 @@ fn the_reference_leaves_no_field_out() {
         &["/sites/0/rules/3/require/realm_roles", "/sites/0/rules/3/require/client_roles/portaswitch"],
         &["/sites/0/rules/3/require/claims/0"],
         &["/legacy"],
+        &["/legacy/attempts"],
         &["/identity"],
         &["/identity/headers/x-porta-roles/roles"],
         &["/limits"],

@@ -30,6 +30,18 @@ struct State {
     requests: AtomicU64,
     last: Mutex<Option<Seen>>,
     delay: Mutex<Duration>,
+    canned: Mutex<Option<Canned>>,
+}
+
+/// An answer that does not depend on the request.
+#[derive(Clone, Debug)]
+pub struct Canned {
+    /// The status.
+    pub status: u16,
+    /// The `set-cookie` fields.
+    pub cookies: Vec<String>,
+    /// The JSON body.
+    pub body: String,
 }
 
 /// A request as it reached the upstream.
@@ -125,6 +137,11 @@ impl Upstream {
         *lock(&self.state.delay) = delay;
     }
 
+    /// From now on, every answer is this one; `None`: what it was sent.
+    pub fn answers(&self, canned: Option<Canned>) {
+        *lock(&self.state.canned) = canned;
+    }
+
     /// Closes the listener and all connections.
     pub async fn stop(&self) {
         self.server.stop().await;
@@ -156,7 +173,15 @@ async fn answer(state: Arc<State>, mut request: Request<Incoming>) -> Response<B
     let seen = seen(&head, &trailers, &body.to_bytes());
     let answer = seen.to_json().to_string();
     *lock(&state.last) = Some(seen);
-    whole(200, "application/json", answer)
+    let Some(Canned { status, cookies, body }) = lock(&state.canned).clone() else {
+        return whole(200, "application/json", answer);
+    };
+    let mut response = whole(status, "application/json", body);
+    for cookie in cookies {
+        let cookie = HeaderValue::from_str(&cookie).expect("a field value");
+        response.headers_mut().append("set-cookie", cookie);
+    }
+    response
 }
 
 fn seen(head: &http::request::Parts, trailers: &HeaderMap, body: &[u8]) -> Seen {

@@ -208,6 +208,36 @@ pub struct Legacy {
     pub networks: Option<Vec<String>>,
     /// The longest body of a request to a legacy rule, which is read before it goes on. Default 65536; longer: 413.
     pub max_body_bytes: Option<usize>,
+    /// What becomes of a token of PortaBilling's that does not say whose it is, and that no login brought which this Envoy
+    /// saw. Default `refuse`.
+    pub unseen_tokens: UnseenTokens,
+    /// How long the tokens that a login brought are remembered. Default 48h, which is how long they may last.
+    pub session_lifetime: Option<Span>,
+    /// How many logins may fail.
+    pub attempts: Attempts,
+}
+
+/// What becomes of a token whose login is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnseenTokens {
+    /// 401: whoever it is signs in again.
+    #[default]
+    Refuse,
+    /// It goes on, and PortaBilling alone judges it.
+    Allow,
+}
+
+/// How many logins with a password may fail before more are refused with 429.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Attempts {
+    /// From one source address under one name. Default 10.
+    pub per_login: Option<u32>,
+    /// From one source address, whatever the name. Default 100.
+    pub per_source: Option<u32>,
+    /// In this time. Default 5m.
+    pub window: Option<Span>,
 }
 
 /// What the upstream learns about the user.

@@ -10,6 +10,9 @@ use crate::filter::Filter;
 use crate::jose::alg::Algorithm;
 use crate::jose::jwk::KeySet;
 use crate::jose::jws::Jws;
+use crate::legacy::Call;
+use crate::legacy::body::Format;
+use crate::legacy::credentials::Credentials;
 use crate::oidc::browser::Browser;
 use crate::oidc::callback::Callback;
 use crate::oidc::{attempt, loops, return_target};
@@ -117,4 +120,12 @@ impl Sealing {
             || attempt::find((realm, login), &browser, state, now).is_some()
             || loops::is_loop(realm, login, &browser, now)
     }
+}
+
+/// Who signs in with a body of this type to a method of `Session` (`true`) or to another one; `None`: it is refused.
+pub fn legacy_login(content_type: &[u8], body: &[u8], session: bool) -> Option<Option<String>> {
+    let headers = [("content-type".to_owned(), content_type.to_vec())];
+    let body = Format::of(&headers).ok()?.read(body).ok()?;
+    let call = if session { Call::Login } else { Call::Service };
+    Credentials::find(call, &body).ok().map(|credentials| credentials.login)
 }

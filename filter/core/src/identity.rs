@@ -95,6 +95,11 @@ impl HeaderEdits {
 }
 
 impl HeaderEdits {
+    /// Removes every field of this name, too.
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.remove.push(name.to_owned());
+    }
+
     /// Lets the client's cookies go on without ours; an empty field does not go on at all.
     pub(crate) fn keep_cookies(&mut self, kept: Option<Vec<u8>>) {
         match kept {

@@ -91,6 +91,8 @@ pub use filter::{Filter, Limits};
 pub use identity::{HeaderEdits, HeaderField};
 pub use jose::backend::verifier as verifier_in_vm;
 pub use keys::{KeyEvent, KeyStore};
+pub use legacy::shared::Change;
+pub use legacy::watch::{Conclusion, LegacyAnswer, Watch};
 pub use oidc::assertion::ClientKey;
 pub use realm::RealmId;
 pub use reply::{Denial, LocalReply};

@@ -38,6 +38,13 @@ pub enum Denial {
     LegacyNetwork,
     /// A password login of somebody who is not on the host's list.
     LegacyLogin,
+    /// A token of PortaBilling's whose login is not known.
+    LegacyUnseen,
+    /// Too many logins failed.
+    LegacyAttempts {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// Credentials on a legacy route that cannot be judged, or are not good enough.
     Legacy(LegacyError),
     /// The token is not accepted.
@@ -178,6 +185,8 @@ impl Denial {
             Self::TokenOnLegacyRoute => "token_on_legacy_route",
             Self::LegacyNetwork => "legacy_network",
             Self::LegacyLogin => "legacy_login",
+            Self::LegacyUnseen => "legacy_unseen",
+            Self::LegacyAttempts { .. } => "legacy_attempts",
             Self::Legacy(error) => error.slug(),
             Self::Token(error) => error.slug(),
             Self::MissingRole => "missing_role",
@@ -218,9 +227,12 @@ impl Denial {
                 (StatusCode::FORBIDDEN, Challenge::None)
             }
             Self::NoCredential => (StatusCode::UNAUTHORIZED, Challenge::Bare),
-            Self::MalformedCredential | Self::Token(_) | Self::SessionEnded | Self::Revoked => {
-                (StatusCode::UNAUTHORIZED, Challenge::Error("invalid_token"))
-            }
+            Self::MalformedCredential
+            | Self::Token(_)
+            | Self::SessionEnded
+            | Self::Revoked
+            | Self::LegacyUnseen => (StatusCode::UNAUTHORIZED, Challenge::Error("invalid_token")),
+            Self::LegacyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, Challenge::None),
             Self::MissingRole
             | Self::MissingGroup
             | Self::MissingScope { .. }
@@ -268,6 +280,10 @@ impl Denial {
     const fn detail(&self) -> Option<&'static str> {
         match self {
             Self::LegacyLogin => Some("This user cannot sign in with a password here. Sign in with SSO."),
+            Self::LegacyUnseen => {
+                Some("Nobody signed in here with this token, or too long ago. Sign in again.")
+            }
+            Self::LegacyAttempts { .. } => Some("Too many logins failed. Try again later."),
             Self::Legacy(error) => Some(error.detail()),
             _ => None,
         }
@@ -382,7 +398,9 @@ fn challenge_header(denial: &Denial, challenge: Challenge, audience: &Audience) 
 
 const fn retry_after(denial: &Denial) -> Option<Duration> {
     match denial {
-        Denial::KeysUnavailable { retry_after } => Some(*retry_after),
+        Denial::KeysUnavailable { retry_after } | Denial::LegacyAttempts { retry_after } => {
+            Some(*retry_after)
+        }
         Denial::TooManyWaiting
         | Denial::WaitedTooLong
         | Denial::IdpUnreachable
@@ -451,7 +469,7 @@ fn page_for<'a>(denial: &Denial, audience: &'a Audience) -> (Page, Option<&'a st
             }
             StatusCode::UNAUTHORIZED => (Page::SignIn, login),
             StatusCode::FORBIDDEN => (Page::Forbidden, logout),
-            StatusCode::SERVICE_UNAVAILABLE => (Page::Unavailable, login),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => (Page::Unavailable, login),
             _ => (Page::BadRequest, None),
         },
     }

@@ -31,6 +31,10 @@ fn unavailable(seconds: u64) -> Denial {
 /// A denial, its slug, status, error code of the challenge (none: no challenge, empty: a bare one), wait.
 type Row = (Denial, &'static str, u16, Option<&'static str>, Option<&'static str>);
 
+fn attempts(seconds: u64) -> Denial {
+    Denial::LegacyAttempts { retry_after: Duration::from_secs(seconds) }
+}
+
 /// Each denial once.
 fn table() -> Vec<Row> {
     let request = Some("invalid_request");
@@ -48,6 +52,8 @@ fn table() -> Vec<Row> {
         (Denial::TokenOnLegacyRoute, "token_on_legacy_route", 400, request, None),
         (Denial::LegacyNetwork, "legacy_network", 403, None, None),
         (Denial::LegacyLogin, "legacy_login", 403, None, None),
+        (Denial::LegacyUnseen, "legacy_unseen", 401, Some("invalid_token"), None),
+        (attempts(300), "legacy_attempts", 429, None, Some("300")),
         (Denial::MissingRole, "missing_role", 403, scope, None),
         (Denial::MissingGroup, "missing_group", 403, scope, None),
         (scopes(&["a"]), "missing_scope", 403, scope, None),

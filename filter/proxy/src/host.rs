@@ -137,6 +137,25 @@ pub(crate) fn request_body(size: usize) -> Vec<u8> {
     hostcalls::get_buffer(BufferType::HttpRequestBody, 0, size).ok().flatten().unwrap_or_default()
 }
 
+/// The head of the response, in one call.
+pub(crate) fn response_headers() -> Vec<Header> {
+    hostcalls::get_map_bytes(MapType::HttpResponseHeaders).unwrap_or_default()
+}
+
+/// The status in the head of a response.
+pub(crate) fn status(headers: &[Header]) -> Option<u16> {
+    let (_, status) = headers.iter().find(|(name, _)| name == ":status")?;
+    std::str::from_utf8(status).ok()?.parse().ok()
+}
+
+/// The first bytes of the response's body, as far as it has come.
+pub(crate) fn response_body(size: usize) -> Vec<u8> {
+    if size == 0 {
+        return Vec::new();
+    }
+    hostcalls::get_buffer(BufferType::HttpResponseBody, 0, size).ok().flatten().unwrap_or_default()
+}
+
 /// Gives the response cookies of ours, which no cache may hand to anybody else.
 pub(crate) fn set_cookies(cookies: &[String]) {
     for cookie in cookies {
@@ -187,10 +206,7 @@ pub(crate) fn answer(
         return Err(CallError::Unreachable);
     }
     let headers = hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default();
-    let status = headers.iter().find(|(name, _)| name == ":status");
-    let status = status
-        .and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok())
-        .ok_or(CallError::Unreachable)?;
+    let status = status(&headers).ok_or(CallError::Unreachable)?;
     if body_size > max_body_bytes {
         return Err(CallError::TooLarge);
     }

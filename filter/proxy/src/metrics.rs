@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use portcullis_core::{Decision, Ground, KeyEvent, Permit};
+use portcullis_core::{Conclusion, Decision, Ground, KeyEvent, Permit};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 
@@ -87,6 +87,11 @@ impl Metrics {
         if let Ok(id) = hostcalls::define_metric(MetricType::Gauge, "portcullis.host_verifies") {
             let _ = hostcalls::record_metric(id, u64::from(verifies));
         }
+    }
+
+    /// Counts what PortaBilling said of a login.
+    pub(crate) fn concluded(&mut self, conclusion: &Conclusion) {
+        self.count(&conclusion.realm, conclusion.what);
     }
 
     fn count(&mut self, realm: &str, what: &str) {

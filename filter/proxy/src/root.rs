@@ -189,7 +189,8 @@ impl RootContext for Root {
                 keys.observe(realm, &record, env.monotonic);
             }
         }
-        for (name, bytes) in shared_seeds(&filter) {
+        let random = host::entropy();
+        for (name, bytes) in random.iter().flat_map(|random| shared_seeds(&filter, *random)) {
             host::seed_shared(&name, &bytes);
         }
         let Some(mut worker) = Worker::new(filter, keys) else {

@@ -63,13 +63,27 @@ impl HttpContext for Stream {
         }
     }
 
-    fn on_http_response_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
-        if let Ok(mut worker) = self.worker.try_borrow_mut() {
-            let cookies = worker.set_cookies(self.context);
-            if !cookies.is_empty() {
-                host::set_cookies(&cookies);
-            }
+    fn on_http_response_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
+        let Ok(mut worker) = self.worker.try_borrow_mut() else { return Action::Continue };
+        let cookies = worker.set_cookies(self.context);
+        if !cookies.is_empty() {
+            host::set_cookies(&cookies);
         }
-        Action::Continue
+        worker.answer_head(self.context, end_of_stream)
+    }
+
+    fn on_http_response_body(&mut self, body_size: usize, end_of_stream: bool) -> Action {
+        match self.worker.try_borrow_mut() {
+            Ok(mut worker) => worker.answer_body(self.context, body_size, end_of_stream),
+            Err(_) => Action::Continue,
+        }
+    }
+
+    fn on_http_response_trailers(&mut self, _num_trailers: usize) -> Action {
+        match self.worker.try_borrow_mut() {
+            // Behind them there is no more body.
+            Ok(mut worker) => worker.answer_end(self.context),
+            Err(_) => Action::Continue,
+        }
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use portcullis_core::{
     AcceptedTokens, CallError, Decision, Denial, Entropy, Env, Exchange, Filter, HttpAnswer, HttpCall, Input,
-    KeyEvent, KeyStore, Knowledge, Monotonic, Need, Notice, OpenedSessions, RealmId, Revoked, Step,
-    TokenError, revoked_records,
+    KeyEvent, KeyStore, Knowledge, LegacyAnswer, Monotonic, Need, Notice, OpenedSessions, RealmId, Revoked,
+    Step, TokenError, Watch, revoked_records,
 };
 use proxy_wasm::types::Action;
 
@@ -37,6 +37,8 @@ pub(crate) struct Worker {
     outbox: Vec<(u32, HttpCall)>,
     /// Cookies that responses will get, by context id.
     set_cookies: HashMap<u32, Vec<String>>,
+    /// Logins that PortaBilling has not answered yet, by context id.
+    watches: HashMap<u32, Watch>,
     /// Versions of the realms' key records as last seen.
     seen: HashMap<RealmId, u32>,
     /// When the root context ticks next.
@@ -96,6 +98,7 @@ impl Worker {
             waiting: BTreeMap::new(),
             outbox: Vec::new(),
             set_cookies: HashMap::new(),
+            watches: HashMap::new(),
             seen: HashMap::new(),
             next_tick: Monotonic::default(),
             metrics: Metrics::default(),
@@ -149,6 +152,7 @@ impl Worker {
     /// A request has ended. If it waited, nobody does any more, but a call that is under way may be for others, too.
     pub(crate) fn forget(&mut self, context: u32) {
         self.set_cookies.remove(&context);
+        self.watches.remove(&context);
         match self.waiting.get_mut(&context) {
             Some(waiting) if waiting.wants == Wants::Answer => waiting.alone = true,
             _ => drop(self.waiting.remove(&context)),
@@ -158,6 +162,55 @@ impl Worker {
     /// The cookies that the response of this context gets.
     pub(crate) fn set_cookies(&mut self, context: u32) -> Vec<String> {
         self.set_cookies.remove(&context).unwrap_or_default()
+    }
+
+    /// The answer to a request begins. That to a login is held back until it is known what it says, so that nobody uses
+    /// a token before every worker knows it.
+    pub(crate) fn answer_head(&mut self, context: u32, end: bool) -> Action {
+        let Some(most) = self.needs_of_answer(context) else { return Action::Continue };
+        if most > 0 && !end { Action::Pause } else { self.conclude(context, None) }
+    }
+
+    /// Goes on with an answer whose body comes in. `size`: what there is of it.
+    pub(crate) fn answer_body(&mut self, context: u32, size: usize, end: bool) -> Action {
+        match self.needs_of_answer(context) {
+            None => Action::Continue,
+            Some(most) if size > most => self.conclude(context, None),
+            Some(_) if end => self.conclude(context, Some(host::response_body(size))),
+            Some(_) => Action::Pause,
+        }
+    }
+
+    /// The body of an answer has come.
+    pub(crate) fn answer_end(&mut self, context: u32) -> Action {
+        let Some(most) = self.needs_of_answer(context) else { return Action::Continue };
+        let body = host::response_body(most + 1);
+        self.conclude(context, Some(body).filter(|body| body.len() <= most))
+    }
+
+    /// How much of an answer's body is needed; `None`: nobody watches the answer.
+    fn needs_of_answer(&self, context: u32) -> Option<usize> {
+        let watch = self.watches.get(&context)?;
+        let status = host::status(&host::response_headers()).unwrap_or_default();
+        Some(watch.needs_body(status).unwrap_or_default())
+    }
+
+    fn conclude(&mut self, context: u32, body: Option<Vec<u8>>) -> Action {
+        let Some(watch) = self.watches.remove(&context) else { return Action::Continue };
+        let (headers, now) = (host::response_headers(), host::env().now);
+        let status = host::status(&headers).unwrap_or_default();
+        let cookies = headers.into_iter().filter(|(name, _)| name == "set-cookie");
+        let cookies: Vec<Vec<u8>> = cookies.map(|(_, value)| value).collect();
+        let answer = LegacyAnswer { status, cookies: &cookies, body: body.as_deref() };
+        let conclusion = watch.conclude(&answer, now);
+        for change in &conclusion.changes {
+            if !host::swap_shared(&change.name, |shared| Some(change.apply(shared, now))) {
+                log::warn!("a password login was not recorded: other workers were quicker");
+            }
+        }
+        self.metrics.concluded(&conclusion);
+        log::warn!("{}", conclusion.line);
+        Action::Continue
     }
 
     /// Resumes the requests that wait for a realm whose keys changed, and those whose time has come.
@@ -369,10 +422,13 @@ impl Worker {
             }
         }
         let action = host::perform(&decision, callback == Callback::Other);
-        if let Decision::Forward { set_cookies, .. } = decision
-            && !set_cookies.is_empty()
-        {
-            self.set_cookies.insert(context, set_cookies);
+        if let Decision::Forward { set_cookies, watch, .. } = decision {
+            if !set_cookies.is_empty() {
+                self.set_cookies.insert(context, set_cookies);
+            }
+            if let Some(watch) = watch {
+                self.watches.insert(context, *watch);
+            }
         }
         action
     }

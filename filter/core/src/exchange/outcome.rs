@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::authz::Authorized;
 use crate::identity::HeaderEdits;
+use crate::legacy::watch::Watch;
 use crate::reply::{Audience, Denial, LocalReply, render};
 use crate::rule::Rule;
 use crate::site::Site;
@@ -23,6 +24,8 @@ pub enum Decision {
         set_cookies: Vec<String>,
         /// Who let it pass.
         permit: Permit,
+        /// What its answer is watched for.
+        watch: Option<Box<Watch>>,
     },
     /// Back to the client, refused.
     Reply {
@@ -120,7 +123,18 @@ pub(super) fn forward_with(
     set_cookies: Vec<String>,
 ) -> Step {
     let permit = Permit { realm: Arc::clone(&site.realm.name), rule: Arc::clone(&rule.name), ground };
-    Step::Done(Decision::Forward { request, set_cookies, permit })
+    Step::Done(Decision::Forward { request, set_cookies, permit, watch: None })
+}
+
+pub(super) fn forward_watched(
+    site: &Site,
+    rule: &Rule,
+    request: HeaderEdits,
+    ground: Ground,
+    watch: Option<Box<Watch>>,
+) -> Step {
+    let permit = Permit { realm: Arc::clone(&site.realm.name), rule: Arc::clone(&rule.name), ground };
+    Step::Done(Decision::Forward { request, set_cookies: Vec::new(), permit, watch })
 }
 
 pub(super) fn refuse(
@@ -203,7 +217,7 @@ impl Permit {
     /// The line of the log, where the permit is worth one: each use of PortaBilling's own credentials is.
     pub fn audit(&self) -> Option<String> {
         let Ground::Legacy(Some(usage)) = &self.ground else { return None };
-        let what = if usage.login.is_some() { "password login forwarded" } else { "legacy token forwarded" };
+        let what = "legacy credential forwarded";
         let id = usage.request_id.as_ref().map(|id| format!(" request_id={id:?}")).unwrap_or_default();
         Some(format!("{what} realm={:?} rule={:?}{id}{usage}", self.realm, self.rule))
     }

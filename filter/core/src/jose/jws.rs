@@ -116,6 +116,29 @@ pub(crate) fn names_issuer(compact: &str) -> bool {
     claims.is_some_and(|claims| claims.contains_key("iss"))
 }
 
+/// What a JWT of PortaBilling's says of itself. Whoever verifies the very same token may be told by it whom to refuse.
+#[derive(Debug, Default)]
+pub(crate) struct UnverifiedClaims {
+    pub(crate) login: Option<String>,
+    /// The session that it is of (`jti`).
+    pub(crate) id: Option<String>,
+}
+
+impl UnverifiedClaims {
+    /// Reads them; what is no JWT says nothing.
+    pub(crate) fn read(compact: &str) -> Self {
+        let mut parts = compact.split('.');
+        let (Some(_), Some(payload), Some(_), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Self::default();
+        };
+        let claims = base64url(payload).and_then(|payload| json::parse(&payload).ok()).unwrap_or_default();
+        let text = |name: &str| claims.get(name)?.as_str().map(str::to_owned);
+        Self { login: text("login"), id: text("jti") }
+    }
+}
+
 fn header_type(header: &Map<String, Value>) -> Result<Option<String>, TokenError> {
     match header.get("typ") {
         None => Ok(None),

@@ -138,7 +138,8 @@ fn read_fields(fields: Vec<(String, String)>) -> Result<Map<String, Value>, Lega
             "params" | "auth_info" => Value::Object(read_json(value.as_bytes())?),
             _ => Value::String(value),
         };
-        if members.insert(name, value).is_some() {
+        // `_charset_` names another charset to some readers (RFC 7578 section 4.6).
+        if name == "_charset_" || members.insert(name, value).is_some() {
             return Err(LegacyError::Malformed);
         }
     }

@@ -18,7 +18,7 @@ const PASSWORDS: [&str; 2] = ["password", "new_password"];
 /// What stands for a login that has been before.
 const TOKENS: [&str; 4] = ["access_token", "session_id", "refresh_token", "token"];
 /// Tokens of one request; more are no client's.
-const MOST_TOKENS: usize = 8;
+pub(super) const MOST_TOKENS: usize = 8;
 
 /// The credentials of a body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,6 +73,11 @@ pub(crate) fn has_any(value: &Value) -> bool {
         Value::Array(items) => items.iter().any(has_any),
         _ => false,
     }
+}
+
+/// Whether a name is a token's, in any case.
+pub(super) fn is_token(name: &str) -> bool {
+    TOKENS.iter().any(|token| token.eq_ignore_ascii_case(name))
 }
 
 /// Whether a name is one of those that matter, or almost one.

@@ -1,30 +1,36 @@
 //! Routes on which PortaBilling judges its own credentials (`access: legacy`). They never yield identity.
 //!
 //! Here is what the head of a request says: where from, which method of PortaBilling's, which tokens. `body` reads what
-//! comes after it, `credentials` finds who signs in there, and `exchange::legacy` judges.
+//! comes after it, `credentials` finds who signs in there, and `exchange::legacy` judges. `watch` sees what comes of it,
+//! and `shared` is what the workers know together.
 
 pub(crate) mod body;
 pub(crate) mod credentials;
 mod multipart;
+pub(crate) mod shared;
+pub(crate) mod watch;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
 
 use crate::authority::Host;
+use crate::config::UnseenTokens;
 use crate::cookie;
 use crate::error::LegacyError;
-use crate::jose::jws::names_issuer;
+use crate::jose::jws::{UnverifiedClaims, names_issuer};
 use crate::json;
 use crate::reply::Denial;
 use crate::request::{Header, Request, values};
 use crate::site::HostPattern;
 use body::Format;
+use shared::Attempts;
 
 /// What legacy rules let through.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct LegacyPolicy {
     /// Who may sign in with a password, by host.
     pub(crate) logins: HashMap<HostPattern, Vec<String>>,
@@ -32,6 +38,11 @@ pub(crate) struct LegacyPolicy {
     pub(crate) networks: Option<Vec<IpNet>>,
     /// The longest body that is read.
     pub(crate) max_body_bytes: usize,
+    /// What becomes of a token whose login is not known.
+    pub(crate) unseen_tokens: UnseenTokens,
+    /// How long the tokens of a login are remembered.
+    pub(crate) session_lifetime: Duration,
+    pub(crate) attempts: Attempts,
 }
 
 /// What a request asks of PortaBilling, as far as credentials are concerned.
@@ -41,10 +52,14 @@ pub(crate) enum Call {
     Service,
     /// A method of `Session` that neither takes nor renews credentials.
     Harmless,
-    /// `refresh_access_token`: the one method that lives on a token alone.
+    /// `login`.
+    Login,
+    /// `refresh_access_token`: it lives on a token alone.
     Refresh,
-    /// A method of `Session` that takes credentials, or that is not known exactly.
-    Credentials,
+    /// `change_password`: it takes a password, of whoever is named or signed in.
+    ChangePassword,
+    /// `login_to_realm`, or a method of `Session` that is not known exactly: it may do anything with credentials.
+    Other,
 }
 
 /// A request to a legacy route, by its head.
@@ -84,9 +99,9 @@ impl LegacyPolicy {
         if !self.networks.as_ref().is_none_or(inside) {
             return Err(Denial::LegacyNetwork);
         }
-        let tokens = tokens(request, headers)?;
         let (call, rest) = Call::of(request);
-        let takes_credentials = matches!(call, Call::Credentials | Call::Refresh);
+        let tokens = tokens(request, headers, call)?;
+        let takes_credentials = call.takes_credentials();
         if takes_credentials && self.logins(&request.host).is_empty() {
             return Err(Denial::LegacyLogin);
         }
@@ -111,6 +126,17 @@ impl LegacyPolicy {
 }
 
 impl Call {
+    /// Whether it takes or renews credentials.
+    pub(crate) const fn takes_credentials(self) -> bool {
+        !matches!(self, Self::Service | Self::Harmless)
+    }
+
+    /// Whether it heeds cookies: PortaBilling's own methods take their token as a parameter, so that what is left in a
+    /// browser of an earlier login is not in the way of the next one.
+    const fn heeds_cookies(self) -> bool {
+        matches!(self, Self::Service | Self::ChangePassword | Self::Other)
+    }
+
     /// `/rest/Session/<method>` and `/soap/session/<method>`, wherever the API is mounted, and how many segments follow.
     /// A method that is not known exactly counts as one that takes credentials.
     fn of(request: &Request<'_>) -> (Self, usize) {
@@ -123,8 +149,10 @@ impl Call {
         let exact = if rest.is_empty() { method } else { None };
         let call = match exact {
             Some("ping" | "logout") => Self::Harmless,
+            Some("login") => Self::Login,
             Some("refresh_access_token") => Self::Refresh,
-            _ => Self::Credentials,
+            Some("change_password") => Self::ChangePassword,
+            _ => Self::Other,
         };
         (call, rest.iter().filter(|segment| !segment.is_empty()).count())
     }
@@ -137,16 +165,16 @@ fn is_session(segment: &str) -> bool {
 }
 
 /// The tokens that the fields of a head bring.
-fn tokens(request: &Request<'_>, headers: &[Header]) -> Result<Vec<String>, Denial> {
+fn tokens(request: &Request<'_>, headers: &[Header], call: Call) -> Result<Vec<String>, Denial> {
     let authorizations: Vec<_> = values(headers, "authorization").map(String::from_utf8_lossy).collect();
     // Whatever stands between the token and the next word: spaces, tabs, commas, quotes, a parameter's name.
     let words = authorizations
         .iter()
         .flat_map(|value| value.split(|c: char| c.is_whitespace() || ",;=\"".contains(c)));
-    let cookies: Vec<String> = cookie::others(headers).map(|(_, value)| value).collect();
+    let cookies: Vec<(String, String)> = cookie::others(headers).collect();
     let query = form_urlencoded::parse(request.query.unwrap_or_default());
     if words.into_iter().any(names_issuer)
-        || cookies.iter().any(|value| names_issuer(value))
+        || cookies.iter().any(|(_, value)| names_issuer(value))
         || query.into_iter().any(|(_, value)| names_issuer(&value))
         || request.path.segments().any(names_issuer)
     {
@@ -159,7 +187,20 @@ fn tokens(request: &Request<'_>, headers: &[Header]) -> Result<Vec<String>, Deni
         [value] => tokens.push(bearer(value)?),
         _ => return Err(Denial::AmbiguousCredential),
     }
-    Ok(tokens)
+    if call.heeds_cookies() {
+        let is_token = |(name, value): &(String, String)| {
+            !value.is_empty() && (credentials::is_token(name) || looks_like_token(value))
+        };
+        tokens.extend(cookies.into_iter().filter(is_token).map(|(_, value)| value));
+    }
+    if tokens.len() > credentials::MOST_TOKENS { Err(Denial::AmbiguousCredential) } else { Ok(tokens) }
+}
+
+/// Whether the value of a cookie is a session id of PortaBilling's, or a JWT, whatever the cookie is called.
+fn looks_like_token(value: &str) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let UnverifiedClaims { login, id } = UnverifiedClaims::read(value);
+    (value.len() == 32 && value.bytes().all(is_digit)) || login.or(id).is_some()
 }
 
 /// The token of `Bearer <token>`. PortaBilling knows no other scheme, so another one has no business here.

@@ -93,3 +93,88 @@ fn read_disposition(text: &str) -> Option<(String, bool)> {
 fn find(text: &[u8], what: &[u8]) -> Option<usize> {
     text.windows(what.len()).position(|window| window == what)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::test;
+
+    /// `|` stands for a line break.
+    fn parts(body: &str) -> Option<Vec<(String, String)>> {
+        read("XX", body.replace('|', "\r\n").as_bytes()).ok()
+    }
+
+    #[track_caller]
+    fn check(body: &str, expect: Option<&[(&str, &str)]>) {
+        let got = parts(body);
+        let got: Option<Vec<_>> = got
+            .as_ref()
+            .map(|fields| fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect());
+        assert_eq!(got.as_deref(), expect, "{body}");
+    }
+
+    const LOGIN: &str = "--XX|Content-Disposition: form-data; name=\"login\"||ZZZPortaOne|";
+
+    #[test]
+    fn fields_of_what_clients_send() {
+        check(&format!("{LOGIN}--XX--"), Some(&[("login", "ZZZPortaOne")]));
+        check(&format!("{LOGIN}--XX--|"), Some(&[("login", "ZZZPortaOne")]));
+        check(
+            "--XX|content-disposition:form-data; name=\"params\"|Content-Type: application/json; charset=UTF-8||{}|--XX|\
+             Content-Disposition: form-data; name=\"x\"||a||b|--XX--|",
+            Some(&[("params", "{}"), ("x", "a\r\n\r\nb")]),
+        );
+        check("--XX|Content-Disposition: form-data; name=\"login\"|||--XX--|", Some(&[("login", "")]));
+        check(
+            "--XX|Content-Disposition: form-data; name=\"file\"; filename=\"\u{e4}.png\"|Content-Type: image/png||\u{0}|--XX--|",
+            Some(&[("file", "")]),
+        );
+    }
+
+    #[test]
+    fn what_two_readers_may_read_differently_is_refused() {
+        for body in [
+            "",
+            "--XX--",
+            "--XX--|",
+            LOGIN,
+            "preamble|--XX|Content-Disposition: form-data; name=\"login\"||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"login\"||a|--XX--|epilogue",
+            "--XX|Content-Disposition: form-data; name=\"login\"||a|--XX--|--XX|x: y||b|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"login\"||a|--XXY|b|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"login\"||a--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"login\"||a\n--XX\nx|--XX--|",
+            "--XX |Content-Disposition: form-data; name=\"login\"||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"login\"|a|--XX--|",
+            "--XX||a|--XX--|",
+            "--XX|Content-Disposition: form-data||a|--XX--|",
+            "--XX|Content-Disposition: attachment; name=\"login\"||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=login||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"\"||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"x\"; name=\"login\"||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"x\"; name*=utf-8''login||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"lo\\gin\"||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"lo%67in\"||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"l\u{f6}gin\"||a|--XX--|",
+            "--XX|Content-Disposition: form-data;| name=\"login\"||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"x\"|Content-Disposition: form-data; name=\"login\"||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"login\"; filename=\"x\"||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"Params\"; filename=\"x\"||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"x\"; filename=\"a\"; filename=\"b\"||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"login\"|Content-Transfer-Encoding: base64||YQ==|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"login\"|Content-Type: text/plain; charset=utf-16||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"login\"|Content-Type: multipart/mixed; boundary=YY||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"login\"|X-Other: y||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"login\"||a\u{0}|--XX--|",
+            "--XX\nContent-Disposition: form-data; name=\"login\"\n\na\n--XX--\n",
+        ] {
+            check(body, None);
+        }
+        assert!(
+            read("XX", b"--XX\r\nContent-Disposition: form-data; name=\"login\"\r\n\r\n\xff\r\n--XX--")
+                .is_err()
+        );
+        let many = "--XX|Content-Disposition: form-data; name=\"x\"||a|".repeat(65);
+        check(&format!("{many}--XX--"), None);
+    }
+}

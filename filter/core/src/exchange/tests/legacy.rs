@@ -1,5 +1,7 @@
 //! Requests to legacy routes: who may sign in with a password, and what such a request may look like.
 
+mod sessions;
+
 use super::*;
 use crate::testing::test;
 
@@ -16,9 +18,19 @@ fn login() -> Head {
     call(SELFCARE, "login").with("content-type", JSON)
 }
 
-/// The document of the other tests, with another service on a legacy rule.
+/// A gate that lets tokens pass whose login it does not know, and does not count.
 fn gate() -> Gate {
+    gate_with(json!({
+        "logins": {SELFCARE: ["ZZZPortaOne", "second"]},
+        "unseen_tokens": "allow",
+        "attempts": {"per_login": 1000, "per_source": 1000},
+    }))
+}
+
+/// The document of the other tests, with other services on legacy rules.
+fn gate_with(legacy: Value) -> Gate {
     let mut document = document();
+    document["legacy"] = legacy;
     let rules = document["sites"][0]["rules"].as_array_mut().unwrap();
     for rule in rules.iter_mut().filter(|rule| rule["name"] == "password-login") {
         rule["path"] = json!({"prefix": "/rest/Session"});
@@ -139,6 +151,7 @@ fn forms_are_read_as_strictly() {
         ("login=ZZZPortaOne&login[]=bob", "400 legacy_body_malformed"),
         ("login=ZZZPortaOne&params[login]=bob", "400 legacy_body_malformed"),
         ("login=ZZZPortaOne&LOGIN=bob", "400 legacy_body_malformed"),
+        ("login=ZZZPortaOne&_charset_=utf-16", "400 legacy_body_malformed"),
         ("login=ZZZPortaOne%00bob", "400 legacy_body_malformed"),
         ("login=ZZZPortaOne%0", "400 legacy_body_malformed"),
         ("login=ZZZPortaOne%u0041", "400 legacy_body_malformed"),
@@ -153,6 +166,32 @@ fn forms_are_read_as_strictly() {
     ] {
         gate.check_body(&form(), body, expect);
     }
+}
+
+/// The same fields in parts; what parts may look like is tested beside their reader.
+#[test]
+fn multipart_is_read_as_strictly() {
+    let gate = gate();
+    let multipart = || call(SELFCARE, "login").with("content-type", "multipart/form-data; boundary=\"X-X\"");
+    let part = |name: &str, value: &str| {
+        format!("--X-X\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let (params, bob) = (part("params", r#"{"login":"ZZZPortaOne"}"#), part("login", "bob"));
+    for (parts, expect) in [
+        (params.clone(), ALLOWED),
+        (part("login", "ZZZPortaOne") + &part("password", "x"), ALLOWED),
+        (bob.clone(), "403 legacy_login"),
+        (part("login", "ZZZPortaOne\r\n"), "403 legacy_login"),
+        (params.clone() + &bob, "400 legacy_not_one_login"),
+        (params.clone() + &params, "400 legacy_body_malformed"),
+        (part("login", "ZZZPortaOne") + &bob, "400 legacy_body_malformed"),
+        (part("params[login]", "bob") + &params, "400 legacy_body_malformed"),
+        (part("params", r#"{"login":"ZZZPortaOne","login":"bob"}"#), "400 legacy_body_malformed"),
+    ] {
+        gate.check_body(&multipart(), &format!("{parts}--X-X--\r\n"), expect);
+    }
+    gate.check_body(&multipart(), &params, "400 legacy_body_malformed");
+    gate.check_body(&multipart(), LISTED, "400 legacy_body_malformed");
 }
 
 #[test]
@@ -421,7 +460,7 @@ fn each_use_and_each_refusal_is_recorded_without_the_password() {
     };
     assert_eq!(
         record(LISTED),
-        "password login forwarded realm=\"customers\" rule=\"password-login\" request_id=\"id-1\" \
+        "legacy credential forwarded realm=\"customers\" rule=\"password-login\" request_id=\"id-1\" \
          login=\"ZZZPortaOne\" host=\"selfcare.csp.com\" source=203.0.113.7"
     );
     assert_eq!(

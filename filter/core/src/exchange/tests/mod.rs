@@ -8,6 +8,7 @@ mod requests;
 mod tokens;
 mod waits;
 
+use std::collections::HashMap;
 use std::fmt::{self, Write as _};
 use std::sync::Mutex;
 
@@ -79,6 +80,8 @@ struct Gate {
     env: Env,
     /// The shared record of each realm.
     records: Vec<Vec<u8>>,
+    /// The other shared data that requests ask for, with its versions.
+    shared: Mutex<HashMap<String, (Vec<u8>, u32)>>,
 }
 
 impl Gate {
@@ -88,7 +91,9 @@ impl Gate {
         let keys = KeyStore::new(&filter, 1, START);
         let records = filter.realms().iter().map(|_| KeyStore::seed_record()).collect();
         let memory = Mutex::new(Memory::new(&filter));
-        Self { filter, keys, memory, env: Env { now: NOW, monotonic: START }, records }
+        let shared = crate::shared_seeds(&filter, [9; 32]).map(|(name, bytes)| (name, (bytes, 1))).collect();
+        let env = Env { now: NOW, monotonic: START };
+        Self { filter, keys, memory, env, records, shared: Mutex::new(shared) }
     }
 
     /// A gate with the keys of both realms, fetched a minute ago.
@@ -168,13 +173,30 @@ impl Gate {
         Exchange::start(&mut self.knowledge(&mut self.memory.lock().unwrap()), &head.0, head.1)
     }
 
-    /// Judges a request with this body.
+    /// Judges a request with this body, until it waits for something that is not there at once.
     fn judge(&self, head: &Head, body: &str) -> Step {
-        match self.start(head) {
-            Step::Wait(exchange, Need::Body(_)) => {
-                self.resume(exchange, Input::Body(Some(body.as_bytes().to_vec())))
-            }
-            step => step,
+        let mut step = self.start(head);
+        loop {
+            let (exchange, input) = match step {
+                Step::Wait(exchange, Need::Body(_)) => {
+                    (exchange, Input::Body(Some(body.as_bytes().to_vec())))
+                }
+                Step::Wait(exchange, Need::Shared(name)) => {
+                    let (bytes, version) = self.shared.lock().unwrap().get(&name).cloned().unzip();
+                    (exchange, Input::Shared(bytes, version))
+                }
+                Step::Wait(exchange, Need::Swap { name, version, bytes }) => {
+                    let mut shared = self.shared.lock().unwrap();
+                    let slot = shared.get_mut(&name).expect("it was seeded");
+                    let swapped = version == Some(slot.1);
+                    if swapped {
+                        *slot = (bytes, slot.1 + 1);
+                    }
+                    (exchange, Input::Swapped(swapped))
+                }
+                step => return step,
+            };
+            step = self.resume(exchange, input);
         }
     }
 
@@ -248,7 +270,7 @@ fn check_reply(head: &Head, reply: &LocalReply, refusal: &Refusal) {
     assert_eq!(header("cache-control"), 1);
     assert_eq!(header("content-type"), 1);
     assert!(refusal.denial.status() != 401 || header("www-authenticate") == 1, "{head}");
-    assert_eq!(header("retry-after"), usize::from(reply.status == 503), "{head}");
+    assert_eq!(header("retry-after"), usize::from([429, 503].contains(&reply.status)), "{head}");
     let said = format!("{refusal} {reply:?}");
     for secret in head.secrets() {
         assert!(!said.contains(&secret), "{said} repeats {secret}");

@@ -183,6 +183,25 @@ fn password_logins_are_by_host_and_networks_are_networks() {
 }
 
 #[test]
+fn what_legacy_rules_take_is_bounded() {
+    for (pointer, value, path, word) in [
+        ("/legacy/max_body_bytes", json!(0), "legacy.max_body_bytes", "between 1 and 1048576"),
+        ("/legacy/max_body_bytes", json!(1_048_577), "legacy.max_body_bytes", "between 1 and 1048576"),
+        ("/legacy/unseen_tokens", json!("pass"), "legacy.unseen_tokens", "`pass`"),
+        ("/legacy/session_lifetime", json!("0s"), "legacy.session_lifetime", "1s"),
+        ("/legacy/attempts/per_login", json!(0), "legacy.attempts.per_login", "between 1"),
+        ("/legacy/attempts/per_login", json!(101), "legacy.attempts.per_source", "per_login, 101"),
+        ("/legacy/attempts/per_source", json!(9), "legacy.attempts.per_source", "per_login, 10"),
+        ("/legacy/attempts/window", json!("x"), "legacy.attempts.window", "duration"),
+        ("/legacy/attempts/per_user", json!(1), "legacy.attempts.per_user", "unknown field"),
+    ] {
+        check(pointer, value, path, word);
+    }
+    check_good("/legacy/attempts", json!({"per_login": 1, "per_source": 1, "window": "1h"}));
+    check_good("/legacy/unseen_tokens", json!("allow"));
+}
+
+#[test]
 fn limits_are_bounded() {
     for (field, most) in [
         ("max_head_bytes", 1024 * 1024 - 1),

@@ -106,6 +106,8 @@ fn a_configuration_that_uses_every_field_loads() {
         "legacy": {
             "logins": {"selfcare.csp.com": ["ZZZPortaOne"]},
             "networks": ["203.0.113.0/24", "2001:db8::/32"],
+            "max_body_bytes": 1, "unseen_tokens": "allow", "session_lifetime": "24h",
+            "attempts": {"per_login": 1, "per_source": 2, "window": "1s"},
         },
         "identity": {
             "strip": ["x-porta-", "X_"],
@@ -155,6 +157,11 @@ fn what_is_left_out_has_its_default() {
     let limits = filter.limits();
     assert_eq!((limits.max_head_bytes, limits.max_token_bytes), (65_536, 16_384));
     assert_eq!((limits.max_jwks_bytes, limits.waiting_requests), (262_144, 1_000));
+    let legacy = filter.legacy();
+    assert_eq!((legacy.max_body_bytes, legacy.unseen_tokens), (65_536, crate::config::UnseenTokens::Refuse));
+    assert_eq!(legacy.session_lifetime, Duration::from_hours(48));
+    let attempts = legacy.attempts;
+    assert_eq!((attempts.per_login, attempts.per_source, attempts.window.as_secs()), (10, 100, 300));
     let identity = filter.identity();
     assert_eq!((identity.max_value_bytes, identity.forward_token), (2048, false));
     assert!(identity.strip.is_empty() && identity.headers.is_empty());

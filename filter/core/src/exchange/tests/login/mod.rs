@@ -7,7 +7,6 @@ mod renewals;
 mod sessions;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -104,7 +103,8 @@ impl Desk {
 
     fn with(document: &Value) -> Self {
         let gate = Gate::with(document);
-        let shared = crate::shared_seeds(&gate.filter).map(|(name, bytes)| (name, (bytes, 1))).collect();
+        let shared =
+            crate::shared_seeds(&gate.filter, [9; 32]).map(|(name, bytes)| (name, (bytes, 1))).collect();
         let keycloak: Keycloak = Box::new(|_| panic!("Keycloak is asked"));
         Self {
             gate,
@@ -195,7 +195,7 @@ impl Desk {
             }
         };
         match decision {
-            Decision::Forward { request, permit, set_cookies } => {
+            Decision::Forward { request, permit, set_cookies, .. } => {
                 self.gate.check_forward(head, &request, &permit);
                 let mut upstream = upstream(head, &request);
                 if let Some(cookie) = request.cookie() {
