@@ -11,6 +11,7 @@
 //! - [`keycloak`]: a real Keycloak with the realms of `/envoy/keycloak`, slow to start and true.
 //! - [`browser`]: cookies, redirects and forms, to sign in there.
 //! - [`upstream`]: the protected application, which tells what it was sent.
+//! - [`portaswitch`]: an emulator of PortaSwitch in its place, with sessions of its own and two portals.
 //! - [`envoy`]: a real Envoy with a configuration from `/envoy`, rewritten for the test.
 //! - [`client`]: requests that a polite client would not send.
 //! - [`browser`]: what a browser adds by itself, cookies and Fetch Metadata, and what it does with an answer.
@@ -35,6 +36,8 @@ pub mod issuer;
 #[cfg(not(target_family = "wasm"))]
 pub mod keycloak;
 #[cfg(not(target_family = "wasm"))]
+pub mod portaswitch;
+#[cfg(not(target_family = "wasm"))]
 mod server;
 #[cfg(not(target_family = "wasm"))]
 pub mod tls;
@@ -42,6 +45,8 @@ pub mod tls;
 pub mod upstream;
 #[cfg(not(target_family = "wasm"))]
 pub mod wasm;
+#[cfg(not(target_family = "wasm"))]
+mod websocket;
 #[cfg(not(target_family = "wasm"))]
 pub mod world;
 
@@ -56,6 +61,7 @@ pub use crate::{
     envoy::{Envoy, EnvoyConfig},
     issuer::{Endpoint, Fault, Issuer, IssuerOptions},
     keycloak::{Keycloak, KeycloakOptions, Login},
+    portaswitch::PortaSwitch,
     upstream::Upstream,
     world::{Stage, World},
 };

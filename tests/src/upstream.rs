@@ -5,19 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::{SinkExt as _, StreamExt as _};
 use http::{HeaderMap, HeaderValue};
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::server::{Body, Server, whole};
+use crate::websocket;
 
 /// An echoing upstream for HTTP/1.1, HTTP/2 with prior knowledge, and WebSockets at any path.
 pub struct Upstream {
@@ -64,6 +60,20 @@ pub struct Seen {
 }
 
 impl Seen {
+    pub(crate) fn of(head: &http::request::Parts, trailers: &HeaderMap, body: &[u8]) -> Self {
+        let header =
+            head.headers.get("host").map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned());
+        Self {
+            method: head.method.to_string(),
+            path: head.uri.path_and_query().map_or_else(|| head.uri.to_string(), ToString::to_string),
+            authority: head.uri.authority().map(ToString::to_string).or(header),
+            headers: pairs(&head.headers),
+            trailers: pairs(trailers),
+            body: body.to_vec(),
+            body_sha256: format!("{:x}", Sha256::digest(body)),
+        }
+    }
+
     /// The value of a header that is there once.
     ///
     /// # Panics
@@ -154,23 +164,17 @@ async fn answer(state: Arc<State>, mut request: Request<Incoming>) -> Response<B
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
     }
-    if let Some(key) = websocket_key(request.headers()) {
-        let upgrade = hyper::upgrade::on(&mut request);
+    if let Some(switching) = websocket::accept(&mut request) {
         let (head, _) = request.into_parts();
-        *lock(&state.last) = Some(seen(&head, &HeaderMap::new(), &[]));
-        tokio::spawn(async move {
-            if let Ok(upgraded) = upgrade.await {
-                echo(TokioIo::new(upgraded)).await;
-            }
-        });
-        return switching_protocols(&key);
+        *lock(&state.last) = Some(Seen::of(&head, &HeaderMap::new(), &[]));
+        return switching;
     }
     let (head, body) = request.into_parts();
     let Ok(body) = body.collect().await else {
         return whole(400, "text/plain", "the request body broke off");
     };
     let trailers = body.trailers().cloned().unwrap_or_default();
-    let seen = seen(&head, &trailers, &body.to_bytes());
+    let seen = Seen::of(&head, &trailers, &body.to_bytes());
     let answer = seen.to_json().to_string();
     *lock(&state.last) = Some(seen);
     let Some(Canned { status, cookies, body }) = lock(&state.canned).clone() else {
@@ -184,47 +188,8 @@ async fn answer(state: Arc<State>, mut request: Request<Incoming>) -> Response<B
     response
 }
 
-fn seen(head: &http::request::Parts, trailers: &HeaderMap, body: &[u8]) -> Seen {
-    let header = head.headers.get("host").map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned());
-    Seen {
-        method: head.method.to_string(),
-        path: head.uri.path_and_query().map_or_else(|| head.uri.to_string(), ToString::to_string),
-        authority: head.uri.authority().map(ToString::to_string).or(header),
-        headers: pairs(&head.headers),
-        trailers: pairs(trailers),
-        body: body.to_vec(),
-        body_sha256: format!("{:x}", Sha256::digest(body)),
-    }
-}
-
 fn pairs(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
     headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
-}
-
-fn websocket_key(headers: &HeaderMap) -> Option<HeaderValue> {
-    let upgrade = headers.get("upgrade")?.to_str().ok()?;
-    upgrade.eq_ignore_ascii_case("websocket").then(|| headers.get("sec-websocket-key").cloned()).flatten()
-}
-
-fn switching_protocols(key: &HeaderValue) -> Response<Body> {
-    let response = Response::builder().status(101);
-    let response = response.header("connection", "upgrade").header("upgrade", "websocket");
-    let response = response.header("sec-websocket-accept", derive_accept_key(key.as_bytes()));
-    let nothing = Empty::new().map_err(|never| match never {}).boxed_unsync();
-    response.body(nothing).expect("the handshake is well formed")
-}
-
-/// Sends every text and binary message back, until the other side closes.
-async fn echo<S>(stream: S)
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-{
-    let mut socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
-    while let Some(Ok(message)) = socket.next().await {
-        if (message.is_text() || message.is_binary()) && socket.send(message).await.is_err() {
-            break;
-        }
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -233,6 +198,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::{SinkExt as _, StreamExt as _};
+
     use super::*;
     use crate::client::{H2Request, Raw, websocket};
 
