@@ -4,7 +4,7 @@
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
-stages=(format clippy deny docs unit wasm fuzz build e2e keycloak demo)
+stages=(format clippy deny docs unit wasm fuzz build e2e keycloak browser demo)
 
 describe() {
   case $1 in
@@ -18,6 +18,7 @@ describe() {
     build) echo "the filter: size, imports, no machine path" ;;
     e2e) echo "the filter in a real Envoy" ;;
     keycloak) echo "the filter with two real Keycloaks" ;;
+    browser) echo "the use cases in Chromium, with two real Keycloaks" ;;
     demo) echo "the demonstration runs from start to end" ;;
     advisories) echo "RustSec advisories; on demand only: their database is on the network" ;;
     *) return 1 ;;
@@ -106,6 +107,17 @@ stage_keycloak() {
   some_test_ran
 }
 
+stage_browser() {
+  scripts/tools.sh envoy keycloak
+  [[ ${CHROMEDRIVER:-} ]] || need chromedriver chromium chromium-driver fonts-dejavu-core
+  [[ ${verdict[build]:-} ]] || scripts/build.sh
+  rm -rf target/browser
+  # Two at a time: a browser of its own for each, beside the two servers.
+  cargo test --locked -p portcullis-tests --test browser -- --test-threads=2 | tee "$log"
+  some_test_ran
+  say "what was to be seen: target/browser"
+}
+
 stage_demo() { scripts/demo.sh; }
 
 if [[ ${1:-} == -h || ${1:-} == --help ]]; then
@@ -125,7 +137,7 @@ passed=0 failed=0 skipped=0
 for stage in "${stages[@]}"; do
   step "$stage: $(describe "$stage")"
   SECONDS=0
-  if [[ ${verdict[build]:-} == failed && $stage =~ ^(e2e|keycloak|demo)$ ]]; then
+  if [[ ${verdict[build]:-} == failed && $stage =~ ^(e2e|keycloak|browser|demo)$ ]]; then
     say "there is no module to test"
     status=1
   else

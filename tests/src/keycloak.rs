@@ -18,8 +18,7 @@
 //! started from there, each one in a home of its own. Its realms are those of `/envoy/keycloak` with the users of `/tests/keycloak`.
 //! When it calls somebody, it trusts the authority of [`tls`](crate::tls).
 //!
-//! **A Keycloak ends with the process that started it**, however that ends: its leash is a shell that reads from a pipe, to which only
-//! this process holds the other end. That lets tests share one in a `static`, which nobody drops.
+//! **A Keycloak ends with the process that started it**, however that ends: see [`process`](crate::process).
 
 mod admin;
 mod distribution;
@@ -38,9 +37,9 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 pub use self::admin::{Admin, NewUser};
-pub use self::login::{Login, PASSWORD, TOTP_SECRET, Tokens, sign_in, totp, totp_secret};
-use self::process::Process;
+pub use self::login::{Login, PASSWORD, TOTP_SECRET, Tokens, next_totp, sign_in, totp, totp_secret};
 pub use self::realm::realm_file;
+use crate::process::Process;
 
 /// How long a start may take: two at once on two cores that compile something else meanwhile.
 const START: Duration = Duration::from_mins(4);

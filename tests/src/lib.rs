@@ -38,6 +38,8 @@ pub mod keycloak;
 #[cfg(not(target_family = "wasm"))]
 pub mod portaswitch;
 #[cfg(not(target_family = "wasm"))]
+pub mod process;
+#[cfg(not(target_family = "wasm"))]
 mod server;
 #[cfg(not(target_family = "wasm"))]
 pub mod tls;

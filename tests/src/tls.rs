@@ -4,7 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, PublicKeyData as _};
+use sha2::{Digest as _, Sha256};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -46,7 +49,14 @@ pub fn identity(hosts: &[&str]) -> Identity {
     let key = KeyPair::generate().expect("the system generates a key");
     let params = CertificateParams::new(hosts).expect("hosts that a certificate can bear");
     let certificate = params.signed_by(&key, &authority().issuer).expect("the authority signs");
-    Identity { certificate: certificate.pem(), private_key: key.serialize_pem() }
+    let chain = certificate.pem() + &authority().certificate;
+    Identity { certificate: chain, private_key: key.serialize_pem() }
+}
+
+/// The SHA-256 of the authority's public key in base64 (RFC 7469 section 2.4). The authority is in every chain, so that a browser which
+/// trusts this key trusts whoever listens here.
+pub fn authority_pin() -> String {
+    STANDARD.encode(Sha256::digest(authority().issuer.key().subject_public_key_info()))
 }
 
 /// The certificate of the authority in PEM, for others who are to trust it.

@@ -24,13 +24,24 @@ pub const TOTP_SECRET: &str = "the-shared-secret-of-the-tests";
 /// # Panics
 /// When the clock is before 1970.
 pub fn totp() -> String {
-    let secret = TOTP_SECRET.as_bytes().to_vec();
-    TOTP::new_unchecked(Algorithm::SHA1, 6, 1, 30, secret).generate(crate::now())
+    authenticator().generate(crate::now())
+}
+
+/// The one-time code after that, which Keycloak takes already: for a user who signs in twice.
+///
+/// # Panics
+/// When the clock is before 1970.
+pub fn next_totp() -> String {
+    authenticator().generate(crate::now() + 30)
 }
 
 /// What to type into an authenticator app.
 pub fn totp_secret() -> String {
-    TOTP::new_unchecked(Algorithm::SHA1, 6, 1, 30, TOTP_SECRET.as_bytes().to_vec()).get_secret_base32()
+    authenticator().get_secret_base32()
+}
+
+fn authenticator() -> TOTP {
+    TOTP::new_unchecked(Algorithm::SHA1, 6, 1, 30, TOTP_SECRET.as_bytes().to_vec())
 }
 
 /// The authenticator app as Keycloak stores it.

@@ -4,10 +4,12 @@ use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 
 use rand::Rng as _;
 use reqwest::Url;
+
+use crate::process::Process;
 
 /// The file in a home with the authority to trust beside Java's own.
 pub(super) const AUTHORITY: &str = "authority.pem";
@@ -57,45 +59,6 @@ impl Launch {
         let health = format!("http://127.0.0.1:{}{path}/health/ready", self.management);
         let answer = crate::client::ordinary().get(health).send().await;
         answer.is_ok_and(|answer| answer.status().is_success())
-    }
-}
-
-/// The child, killed with the value, or with this process.
-pub(super) struct Process {
-    leash: Child,
-    server: Child,
-}
-
-impl Process {
-    fn leashed(mut server: Child) -> io::Result<Self> {
-        let leash = Command::new("sh")
-            .args(["-c", r#"read -r never; kill -KILL "$1""#, "leash", &server.id().to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        match leash {
-            Ok(leash) => Ok(Self { leash, server }),
-            Err(e) => {
-                let _ = server.kill();
-                let _ = server.wait();
-                Err(e)
-            }
-        }
-    }
-
-    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
-        self.server.try_wait().ok().flatten()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // The leash first: it may only ever kill a process that is still there.
-        for child in [&mut self.leash, &mut self.server] {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
     }
 }
 

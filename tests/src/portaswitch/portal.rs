@@ -24,14 +24,15 @@ pub(super) const SAVED: Page = Page {
 };
 
 pub(super) fn page(page: &Page, portal: Portal) -> Response<Body> {
-    let (name, accent) = match portal {
-        Portal::SelfCare => ("Self-care", "#0b6b53"),
-        Portal::Admin => ("Admin UI", "#7a2e8e"),
+    let (name, class, accent) = match portal {
+        Portal::SelfCare => ("Self-care", "selfcare", "#0b6b53"),
+        Portal::Admin => ("Admin UI", "admin", "#7a2e8e"),
     };
     let html = include_str!("frame.html")
         .replace("{{main}}", page.main)
         .replace("{{title}}", page.title)
         .replace("{{portal}}", name)
+        .replace("{{class}}", class)
         .replace("{{accent}}", accent);
     whole(200, "text/html; charset=utf-8", html)
 }
