@@ -9,8 +9,8 @@ Portcullis admits and refuses, and how browsers sign in, work and sign out. Inst
 itself and leaves nothing running.
 
   --keycloak     two real Keycloaks in place of Portcullis' own issuers; needs Java 17, and some minutes the first time
-  --keep         keep everything running after the tour, until Ctrl-C, and tell how to sign in with a browser of your own; the
-                 Keycloaks' admin consoles too
+  --keep         keep everything running after the tour, until Ctrl-C, with two portals to try the use cases in a browser of your
+                 own: addresses, users, passwords, one-time codes; the Keycloaks' admin consoles too
   ENVOY_BIN      environment: use this Envoy instead of the pinned one
   KEYCLOAK_HOME  environment: use this Keycloak instead of the pinned one
 HELP

@@ -1,5 +1,7 @@
 //! The demonstration: a tour of what Portcullis admits and refuses, in a real Envoy, that a person can read and repeat.
 
+#[path = "demo/by_hand.rs"]
+mod by_hand;
 #[path = "demo/expectation.rs"]
 mod expectation;
 #[path = "demo/portal.rs"]
@@ -51,8 +53,10 @@ async fn main() -> ExitCode {
         code = interrupted() => return code,
     };
     if let Some(tour) = tour.filter(|_| keep) {
-        tour.keep().await;
-        interrupted().await;
+        tokio::select! {
+            () = tour.keep() => {}
+            _ = interrupted() => {}
+        }
     }
     code
 }

@@ -59,7 +59,6 @@ impl Tour {
         self.step_up(&mut browser).await;
         self.administrator(&mut portal.browser()).await;
         self.logout(&mut browser).await;
-        self.portal = Some(portal);
     }
 
     /// From a page without a session to the callback.
@@ -245,22 +244,5 @@ impl Tour {
         let differences = expectation.check(self.screen, &page, &self.upstream, reached);
         self.differ(differences);
         page
-    }
-
-    /// Prints how to sign in by hand.
-    pub(crate) fn keep_portal(&self) {
-        let Some(portal) = &self.portal else { return };
-        let (screen, envoy) = (self.screen, portal.envoy.addr());
-        let rules: Vec<String> = [SELFCARE, ADMIN].map(|host| format!("MAP {host}:443 {envoy}")).to_vec();
-        screen.heading("Sign in by hand");
-        screen.say(&format!(
-            "chromium --user-data-dir=\"$(mktemp -d)\" --ignore-certificate-errors --host-resolver-rules='{}' {} {}",
-            rules.join(", "),
-            origin(SELFCARE),
-            origin(ADMIN),
-        ));
-        screen.say("    The rules lead the hosts to this Envoy; /etc/hosts cannot, since it maps no port. The certificate is of this run alone.");
-        screen.say(&format!("curl -ik --connect-to ::{envoy} {}", url(SELFCARE, "/sso/session")));
-        self.provider.keep_logins(screen);
     }
 }

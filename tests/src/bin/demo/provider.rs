@@ -282,17 +282,24 @@ impl Provider {
     }
 
     /// Prints who can sign in with a browser, and how.
-    pub(crate) fn keep_logins(&self, screen: Screen) {
+    pub(crate) fn tell_logins(&self, screen: Screen) {
         if let StandIns { .. } = self {
-            screen.say(&format!("    The stand-in asks for nothing: everybody is {SUBSCRIBER}, or {OPERATOR} as an administrator."));
+            screen.say(&format!(
+                "The stand-in asks for nothing: everybody is {SUBSCRIBER}, or {OPERATOR} as an administrator."
+            ));
             return;
         }
-        let secret = totp_secret();
-        screen.say(&format!("    Customers: alice, bob, sam, {SUBSCRIBER}. Administrators: root.admin, {OPERATOR}. Their password: {PASSWORD}"));
+        screen.say(&format!("Keycloak's passwords: {PASSWORD}"));
         screen.say(&format!(
-            "    One-time code of {SUBSCRIBER}, {OPERATOR} and root.admin: oathtool --totp --base32 {secret}"
+            "An authenticator app for {SUBSCRIBER}, {OPERATOR} and root.admin has the secret {}",
+            totp_secret()
         ));
-        screen.say("        or an authenticator app with that secret. Each code serves once; a new one comes every 30 seconds.");
+        screen.say("alice, bob and sam have none, and set one up when they sign in. Each code serves each of them once.");
+    }
+
+    /// Whether somebody has to type one-time codes.
+    pub(crate) fn asks_for_codes(&self) -> bool {
+        matches!(self, Keycloaks { .. })
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use crate::portal::Portal;
+use crate::by_hand::ByHand;
 use crate::provider::Provider;
 use crate::screen::Screen;
 use crate::step::{Named, Step};
@@ -30,7 +30,6 @@ pub(crate) struct Tour {
     pub(crate) upstream: Upstream,
     envoy: Envoy,
     /// Where browsers sign in, once the tour has come there.
-    pub(crate) portal: Option<Portal>,
     /// The shell variables that the printed commands use.
     variables: TempDir,
     pub(crate) steps: usize,
@@ -72,8 +71,8 @@ impl Tour {
         let envoy = config(&provider, &upstream).start().await?;
         let variables = tempfile::Builder::new().prefix("portcullis-demo-").tempdir();
         let variables = variables.map_err(|e| StartError { problem: e.to_string(), log: String::new() })?;
-        let (portal, steps, differences) = (None, 0, Vec::new());
-        let tour = Self { screen, provider, upstream, envoy, portal, variables, steps, differences };
+        let (steps, differences) = (0, Vec::new());
+        let tour = Self { screen, provider, upstream, envoy, variables, steps, differences };
         tour.export("ENVOY", &tour.envoy.url(""));
 
         screen.heading("    Envoy with envoy/two-realms.yaml");
@@ -302,7 +301,7 @@ impl Tour {
         ExitCode::FAILURE
     }
 
-    /// Prints what a person needs to go on alone.
+    /// Prints what a person needs to go on alone, and then the one-time codes as time goes by. Ends only if something does not start.
     pub(crate) async fn keep(&self) {
         let customer = self.named("CUSTOMER", self.provider.lasting_customer().await);
         let admin = self.named("ADMIN", self.provider.lasting_admin().await);
@@ -314,7 +313,15 @@ impl Tour {
         screen.say(&format!("or: . {}", self.file().display()));
         screen.say(&format!("Envoy's admin interface: http://{}", self.envoy.admin()));
         self.provider.keep(screen);
-        self.keep_portal();
+        let by_hand = match ByHand::start(&self.provider).await {
+            Ok(by_hand) => by_hand,
+            Err(e) => return screen.bad(&format!("the portals cannot start: {e}")),
+        };
+        by_hand.tell(&self.provider, screen);
+        if self.provider.asks_for_codes() {
+            by_hand.codes(screen).await;
+        }
+        std::future::pending::<()>().await;
     }
 
     async fn perform(&mut self, step: Step<'_>) {
