@@ -29,7 +29,7 @@ cargo build --locked -p portcullis --target wasm32-wasip1 --release
 # rustc uses beyond wasm-opt's defaults.
 small=${module%.wasm}.opt
 if [[ ! $small -nt $module || ! $small -nt scripts/build.sh || ! $small -nt .tools/wasm-opt.pin ]]; then
-  wasm-opt -Oz --enable-bulk-memory --enable-nontrapping-float-to-int "$module" -o "$small"
+  wasm-opt -O3 --enable-bulk-memory --enable-nontrapping-float-to-int "$module" -o "$small"
 fi
 cp --remove-destination "$small" "$module"
 

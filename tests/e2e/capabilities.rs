@@ -45,7 +45,6 @@ fn every_shipped_configuration_lists_the_same_and_every_callback() {
             "proxy_on_response_body",
             "proxy_on_response_headers",
             "proxy_on_response_trailers",
-            "proxy_on_done",
             "proxy_on_delete",
         ] {
             assert!(listed.iter().any(|name| name == callback), "{name} lacks {callback}");

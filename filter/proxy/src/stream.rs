@@ -22,12 +22,14 @@ impl Stream {
     }
 }
 
-impl Context for Stream {
-    fn on_done(&mut self) -> bool {
+impl Context for Stream {}
+
+/// Not `on_done`: with its context's end the host calls once less for each request.
+impl Drop for Stream {
+    fn drop(&mut self) {
         if let Ok(mut worker) = self.worker.try_borrow_mut() {
             worker.forget(self.context);
         }
-        true
     }
 }
 

@@ -17,6 +17,8 @@ mod host;
 mod metrics;
 #[path = "../../../../filter/proxy/src/root.rs"]
 mod root;
+#[path = "../../../../filter/proxy/src/signing.rs"]
+mod signing;
 #[path = "../../../../filter/proxy/src/stream.rs"]
 mod stream;
 #[path = "../../../../filter/proxy/src/worker.rs"]
@@ -90,10 +92,11 @@ impl Context for Trap {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body: usize, trailers: usize) {
         self.stream.on_http_call_response(token, headers, body, trailers);
     }
+}
 
-    fn on_done(&mut self) -> bool {
+impl Drop for Trap {
+    fn drop(&mut self) {
         self.spring("done");
-        self.stream.on_done()
     }
 }
 
