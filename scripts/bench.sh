@@ -2,7 +2,7 @@
 set -euo pipefail
 if [[ ${1:-} == -h || ${1:-} == --help ]]; then
   cat <<'HELP'
-bench.sh [--quick] [--only ROW[,ROW...]] [--rounds N] [--seconds N] [--tokens N] [--json FILE] [--publish] [--list]
+bench.sh [--quick] [--only ROW[,ROW...]] [--rounds N] [--seconds N] [--tokens N] [--json FILE] [--profile] [--publish] [--list]
 
 Measures what Portcullis costs in a real Envoy, beside no filter, an empty wasm filter, and Envoy's own jwt_authn and rbac: CPU
 time of the Envoy process for each request, throughput, latency, memory of a VM, size and start. Everything listens on the
@@ -15,6 +15,7 @@ ten minutes; the first run mints tokens for a minute or two more, which serve fo
   --seconds   how long a load lasts at most (5, quick: 1)
   --tokens    how many different tokens there are of each kind (24000, a sixth of them for the warm-up)
   --json      writes the medians to FILE
+  --profile   one more round, in which perf tells whether the time goes to the kernel, to Envoy or into the VM
   --publish   puts the report and the chart into filter/docs
   ENVOY_BIN   environment: use this Envoy instead of the pinned one
 
@@ -27,6 +28,7 @@ source "$(dirname "$0")/lib.sh"
 step "tools"
 need_rust
 need wrk wrk
+[[ " $* " != *" --profile "* ]] || need perf linux-perf
 scripts/tools.sh envoy
 step "the filter, an empty filter, the benchmark"
 scripts/build.sh

@@ -13,6 +13,7 @@ mod load;
 mod measure;
 mod memory;
 mod process;
+mod profile;
 mod progress;
 mod report;
 mod rows;
@@ -55,6 +56,7 @@ const QUICK: Duration = Duration::from_secs(165);
 /// Measures what Portcullis costs in a real Envoy.
 #[derive(Parser)]
 #[command(name = "bench.sh", version)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 struct Arguments {
     /// The rows that the targets need, with short rounds: under 3 minutes.
     #[arg(long)]
@@ -74,6 +76,9 @@ struct Arguments {
     /// Writes the medians here, too.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// One more round, in which perf tells where the time goes.
+    #[arg(long)]
+    profile: bool,
     /// Puts the report and the chart into filter/docs.
     #[arg(long)]
     publish: bool,
@@ -161,8 +166,11 @@ async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         None
     };
     let deadline = arguments.quick.then(|| begin + QUICK);
-    let (outcomes, rounds) = measure(&bench, &rows, settings.rounds, deadline).await;
+    let (mut outcomes, rounds) = measure(&bench, &rows, settings.rounds, deadline).await;
     settings.rounds = rounds;
+    if arguments.profile {
+        profiled(&bench, &mut outcomes, &directory).await;
+    }
 
     let module = find_wasm().map_err(anyhow::Error::msg)?;
     let mut report = Report {
@@ -227,7 +235,7 @@ async fn measure(
         for outcome in &mut outcomes {
             step.now(&format!("round {} of {rounds}: {}", done + 1, outcome.row.key));
             if outcome.error.is_none() {
-                match bench.round(&outcome.row).await {
+                match bench.round(&outcome.row, None).await {
                     Ok(round) => outcome.add(round),
                     Err(error) => {
                         step.say(&format!("{}: {error:#}", outcome.row.key));
@@ -245,6 +253,20 @@ async fn measure(
     }
     step.done();
     (outcomes, done)
+}
+
+/// A round in which perf looks on. It counts for nothing else: to be looked at takes time.
+async fn profiled(bench: &Bench, outcomes: &mut [Outcome], directory: &Path) {
+    let step = progress::step("profiling", outcomes.len());
+    for outcome in outcomes.iter_mut().filter(|outcome| outcome.error.is_none()) {
+        step.now(outcome.row.key);
+        match bench.round(&outcome.row, Some(&directory.join("perf.data"))).await {
+            Ok(round) => outcome.profile = round.profile,
+            Err(error) => step.say(&format!("{}: not profiled: {error:#}", outcome.row.key)),
+        }
+        step.count(());
+    }
+    step.done();
 }
 
 fn write(report: &Report, directory: &Path, arguments: &Arguments) -> anyhow::Result<()> {
@@ -316,6 +338,9 @@ fn command_line(arguments: &Arguments) -> String {
     }
     words.extend(arguments.rounds.map(|rounds| format!("--rounds {rounds}")));
     words.extend(arguments.seconds.map(|seconds| format!("--seconds {seconds}")));
+    if arguments.profile {
+        words.push("--profile".to_owned());
+    }
     if arguments.tokens != TOKENS {
         words.push(format!("--tokens {}", arguments.tokens));
     }

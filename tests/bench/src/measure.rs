@@ -1,6 +1,6 @@
 //! One round of one row: a fresh Envoy, a warm-up, a load, and whether it was the load that was meant.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::config::{Setup, Surroundings};
 use crate::load::{BEARER, CONNECTIONS, Load, Order, Report};
 use crate::process;
+use crate::profile::{self, Profile};
 use crate::rows::{KNOWN, Row};
 use crate::sessions::SESSIONS;
 use crate::tokens::Store;
@@ -42,12 +43,14 @@ pub(crate) struct Round {
     /// From the start of the process until the listener takes connections.
     pub(crate) start_ms: f64,
     pub(crate) load: Report,
+    /// Where the time went, if that was asked for.
+    pub(crate) profile: Option<Profile>,
 }
 
 impl Bench {
-    /// Measures a row once.
+    /// Measures a row once; `samples`: profiled, and the file for it.
     #[expect(clippy::cast_precision_loss, reason = "the numbers of a few seconds")]
-    pub(crate) async fn round(&self, row: &Row) -> anyhow::Result<Round> {
+    pub(crate) async fn round(&self, row: &Row, samples: Option<&Path>) -> anyhow::Result<Round> {
         let begin = Instant::now();
         let envoy = row.setup.config(&self.around, 1)?.start().await?;
         let start = begin.elapsed();
@@ -77,6 +80,7 @@ impl Bench {
         let verifies = envoy.stat(HOST_VERIFIES).await.map(|gauge| gauge == 1);
         anyhow::ensure!(verifies == row.setup.host_verifies(), "the host verifies signatures: {verifies:?}");
 
+        let recording = samples.map(|file| profile::record(envoy.pid(), self.seconds, file)).transpose()?;
         self.upstream.take();
         let before = process::cpu_seconds(envoy.pid())?;
         let load = self.load.run(&Order { lines, seconds: self.seconds, ..order }).await?;
@@ -86,7 +90,12 @@ impl Bench {
             let end: Vec<&str> = log.lines().rev().take(3).collect();
             return Err(error.context(format!("Envoy's last words: {end:#?}")));
         }
+        let profile = match recording.zip(samples) {
+            Some((recording, file)) => Some(profile::read(recording, file).await?),
+            None => None,
+        };
         Ok(Round {
+            profile,
             cpu_us: used * 1e6 / load.requests as f64,
             rps: load.requests as f64 * 1e6 / load.duration_us as f64,
             start_ms: start.as_secs_f64() * 1e3,

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::measure::Round;
 use crate::memory::Memory;
+use crate::profile::Profile;
 use crate::rows::Row;
 use crate::stats::Spread;
 
@@ -58,6 +59,8 @@ pub(crate) struct Outcome {
     /// Why a round counts for nothing; the row is then not measured at all.
     pub(crate) error: Option<String>,
     pub(crate) summary: Option<Summary>,
+    /// Where the time of one more round went.
+    pub(crate) profile: Option<Profile>,
 }
 
 /// The medians of a row.
@@ -83,7 +86,7 @@ pub(crate) struct Target {
 
 impl Outcome {
     pub(crate) fn new(row: Row) -> Self {
-        Self { row, rounds: Vec::new(), error: None, summary: None }
+        Self { row, rounds: Vec::new(), error: None, summary: None, profile: None }
     }
 
     /// Takes in a round.

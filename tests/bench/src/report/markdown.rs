@@ -14,7 +14,7 @@ pub(crate) fn tables(report: &Report) -> String {
     let failed = report.rows.iter().filter_map(|outcome| {
         Some(format!("- not measured: {}: {}\n", outcome.row.key, outcome.error.as_ref()?))
     });
-    let sections = [figures(report), failed.collect(), memory(report), targets(report)];
+    let sections = [figures(report), failed.collect(), profiles(report), memory(report), targets(report)];
     let sections: Vec<String> = sections.into_iter().filter(|section| !section.is_empty()).collect();
     sections.join("\n")
 }
@@ -89,6 +89,21 @@ fn figures(report: &Report) -> String {
                 whole(summary.p99_us),
                 whole(summary.start_ms),
             ]);
+        }
+    }
+    if lines.len() > 1 { table(&lines) } else { String::new() }
+}
+
+/// The shares of one more round, of the row's median.
+fn profiles(report: &Report) -> String {
+    let mut lines = vec![
+        ["of it, µs a request", "kernel", "Envoy, V8, BoringSSL", "in the VM"].map(str::to_owned).to_vec(),
+    ];
+    for outcome in &report.rows {
+        if let Some((summary, profile)) = outcome.summary.zip(outcome.profile) {
+            let part = |share: f64| number(summary.cpu_us.median * share, 1);
+            let parts = [profile.kernel, profile.envoy, profile.vm].map(part);
+            lines.push([vec![outcome.row.label.to_owned()], parts.to_vec()].concat());
         }
     }
     if lines.len() > 1 { table(&lines) } else { String::new() }
