@@ -30,6 +30,8 @@ pub(crate) enum Setup {
     None,
     /// A WebAssembly filter that does nothing.
     Noop,
+    /// One that makes the calls to the host that Portcullis makes for a token seen before, and decides nothing.
+    Calls,
     /// Portcullis.
     Portcullis,
     /// Portcullis, kept from the host's cryptography.
@@ -61,13 +63,18 @@ pub(crate) struct Surroundings {
 impl Setup {
     /// Whether the token is judged at all.
     pub(crate) const fn judges(self) -> bool {
-        !matches!(self, Self::None | Self::Noop)
+        !matches!(self, Self::None | Self::Noop | Self::Calls)
+    }
+
+    /// Whether upstreams are told who is there.
+    pub(crate) fn identifies(self) -> bool {
+        self.judges() || self == Self::Calls
     }
 
     /// Whether the host verifies signatures for the filter; `None`: there is no filter of ours.
     pub(crate) const fn host_verifies(self) -> Option<bool> {
         match self {
-            Self::None | Self::Noop | Self::NativeCached | Self::Native => None,
+            Self::None | Self::Noop | Self::Calls | Self::NativeCached | Self::Native => None,
             Self::PortcullisInVm => Some(false),
             _ => Some(true),
         }
@@ -107,9 +114,11 @@ impl Setup {
             Self::None => config.without_wasm().edit_manager(drop_token),
             Self::Noop => config.edit_manager(|manager| {
                 drop_token(manager);
-                let plugin = &mut manager["http_filters"][0]["typed_config"]["config"];
-                plugin["vm_config"]["code"]["local"]["filename"] = json!(around.noop);
-                plugin["configuration"] = Value::Null;
+                replace_module(manager, around, Value::Null);
+            }),
+            Self::Calls => config.edit_manager(|manager| {
+                let text = json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": "calls"});
+                replace_module(manager, around, text);
             }),
             Self::Portcullis => config,
             Self::PortcullisInVm => {
@@ -168,6 +177,13 @@ fn host(number: usize) -> String {
 
 fn require() -> Value {
     json!({"realm_roles": {"any": ["customer"]}, "client_roles": {"portaswitch": {"all": ["billing"]}}})
+}
+
+/// The module that decides nothing in place of Portcullis.
+fn replace_module(manager: &mut Value, around: &Surroundings, configuration: Value) {
+    let plugin = &mut manager["http_filters"][0]["typed_config"]["config"];
+    plugin["vm_config"]["code"]["local"]["filename"] = json!(around.noop);
+    plugin["configuration"] = configuration;
 }
 
 /// Portcullis and `jwt_authn` take the token out; without them the route does, so that every upstream gets about the same bytes.

@@ -119,7 +119,7 @@ fn check(row: &Row, load: &Report, seen: Seen) -> anyhow::Result<()> {
     } else {
         // wrk does not count what is under way at its end.
         anyhow::ensure!(passed >= load.requests, "the upstream got {passed} of {} requests", load.requests);
-        let wrong = if row.setup.judges() { seen.anonymous } else { seen.identified };
+        let wrong = if row.setup.identifies() { seen.anonymous } else { seen.identified };
         anyhow::ensure!(wrong == 0, "{wrong} requests reached the upstream with the wrong identity headers");
     }
     Ok(())

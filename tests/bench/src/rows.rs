@@ -44,12 +44,13 @@ const fn long(row: Row) -> Row {
 pub(crate) const ROWS: &[Row] = {
     use Set::{Es256, Forged, Ps256, Rs256};
     use Setup::{
-        Hosts, Native, NativeCached, None, Noop, Portcullis, PortcullisInVm, PortcullisQuiet, Rules, Session,
-        SessionForgetful,
+        Calls, Hosts, Native, NativeCached, None, Noop, Portcullis, PortcullisInVm, PortcullisQuiet, Rules,
+        Session, SessionForgetful,
     };
     &[
         row("none", "no filter", None, Rs256, false),
         row("noop", "an empty wasm filter", Noop, Rs256, false),
+        row("calls", "a wasm filter that makes the same calls and decides nothing", Calls, Rs256, false),
         row("portcullis_hit", "Portcullis, token seen before", Portcullis, Rs256, false),
         row("native_hit", "jwt_authn with cache + rbac, token seen before", NativeCached, Rs256, false),
         row("portcullis_session_hit", "Portcullis, session seen before", Session, Rs256, false),
