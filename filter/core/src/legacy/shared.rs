@@ -169,8 +169,8 @@ impl Change {
                 put(&mut entries, Entry { name: token, value: login, until }, |entry| (entry.until.0, 0));
             }
             Kind::TakeBack(Attempt { source, pair }) => {
-                entries.retain(|entry| entry.name != pair);
-                for entry in entries.iter_mut().filter(|entry| entry.name == source) {
+                // The failures before it stay: what is no failure need not be a success, and not every call checks a password.
+                for entry in entries.iter_mut().filter(|entry| [source, pair].contains(&entry.name)) {
                     entry.set_count(entry.count().saturating_sub(1));
                 }
             }

@@ -295,6 +295,24 @@ fn what_never_reached_portabilling_is_nobodys_failure() {
     );
 }
 
+/// Neither an answer that says nothing of the password nor a call that checks none makes room for more guesses.
+#[test]
+fn what_is_no_failure_does_not_forget_the_failures_before_it() {
+    let ping = || call(SELFCARE, "ping/").with("content-type", JSON);
+    for (head, status) in [(login(), 200), (login(), 504), (ping(), 200)] {
+        let gate = strict();
+        for _ in 0..9 {
+            let watch = gate.watched(&login(), LISTED);
+            gate.answer(*watch, 500, &[], None);
+        }
+        let watch = gate.watched(&head, LISTED);
+        gate.answer(*watch, status, &[], Some("{}"));
+        let watch = gate.watched(&login(), LISTED);
+        gate.answer(*watch, 500, &[], None);
+        gate.check_body(&login(), LISTED, "429 legacy_attempts");
+    }
+}
+
 #[test]
 fn shared_data_holds_no_token_and_no_login_and_stays_bounded() {
     let gate = strict();
