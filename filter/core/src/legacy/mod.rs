@@ -146,12 +146,12 @@ impl Call {
         }
         let method = segments.next();
         let rest: Vec<&str> = segments.collect();
-        let exact = if rest.is_empty() { method } else { None };
-        let call = match exact {
-            Some("ping" | "logout") => Self::Harmless,
-            Some("login") => Self::Login,
-            Some("refresh_access_token") => Self::Refresh,
-            Some("change_password") => Self::ChangePassword,
+        let call = match (method, rest.as_slice()) {
+            // Some clients send it with a slash behind it.
+            (Some("login"), [] | [""]) => Self::Login,
+            (Some("ping" | "logout"), []) => Self::Harmless,
+            (Some("refresh_access_token"), []) => Self::Refresh,
+            (Some("change_password"), []) => Self::ChangePassword,
             _ => Self::Other,
         };
         (call, rest.iter().filter(|segment| !segment.is_empty()).count())
