@@ -318,6 +318,10 @@ async fn without_the_setting_a_login_is_refused() {
     let Some(world) = world_with(blind).await else { return };
     let request = login("/rest/Session/login").host(SELFCARE).body(ZZZ);
     world.ask("a login", &request).await.is(Refused(503, "legacy_body_unread"));
+    // Nor does it wait for an answer that it may not read.
+    let jwt = porta_jwt(world.customers.token());
+    let renewal = Raw::post("/rest/Session/refresh_access_token").host(SELFCARE).bearer(&jwt);
+    world.ask("a renewal", &renewal).await.is(Refused(400, "legacy_not_one_login"));
     world.ask("no body", &Raw::post("/rest/Session/ping").host(SELFCARE)).await.is(LEGACY);
 }
 

@@ -122,7 +122,12 @@ impl Legacy {
     fn read(&self, body: &[u8]) -> Result<Credentials, Denial> {
         // What is empty needs no type.
         if body.is_empty() {
-            return Ok(Credentials::default());
+            // PortaBilling takes credentials from nowhere else. Nor is it known here whether an answer can be read.
+            return if self.head.call.takes_credentials() {
+                Err(Denial::Legacy(LegacyError::Login))
+            } else {
+                Ok(Credentials::default())
+            };
         }
         let format = self.head.format.as_ref().map_err(|error| Denial::Legacy(*error))?;
         let body = format.read(body).map_err(Denial::Legacy)?;

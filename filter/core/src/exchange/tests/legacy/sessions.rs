@@ -254,6 +254,7 @@ fn logins_that_fail_too_often_are_refused_for_a_while() {
     gate.check_body(&from("203.0.113.7"), LISTED, ALLOWED);
     for _ in 0..9 {
         let watch = gate.watched(&from("203.0.113.8"), LISTED);
+    gate.check(&change().bearer(&access_token("ZZZPortaOne")), "400 legacy_not_one_login");
         gate.answer(*watch, 500, &[], None);
     }
     let watch = gate.watched(&from("203.0.113.8"), LISTED);
