@@ -1,5 +1,7 @@
 //! Cookies (RFC 6265): ours are read and cut, everybody else's go on as they are.
 
+use percent_encoding::percent_decode_str;
+
 use crate::request::{Header, values};
 
 /// Begins the name of every cookie of ours. `__Host-`: set by this host over HTTPS, for this host alone and all
@@ -55,6 +57,11 @@ pub(crate) fn others(headers: &[Header]) -> impl Iterator<Item = (String, String
         let (name, value) = pair.split_at_checked(at)?;
         Some((text(name), text(value.get(1..)?).trim_matches('"').to_owned()))
     })
+}
+
+/// The name or value of somebody else's cookie without what may be written around it or in it: spaces, quotes, percent signs.
+pub(crate) fn decode(text: &str) -> String {
+    percent_decode_str(text.trim().trim_matches('"')).decode_utf8_lossy().into_owned()
 }
 
 /// The `cookie` field without our cookies: `None` where there are none of ours, so that it stays as it is.

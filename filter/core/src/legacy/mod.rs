@@ -171,7 +171,7 @@ fn tokens(request: &Request<'_>, headers: &[Header], call: Call) -> Result<Vec<S
     let words = authorizations
         .iter()
         .flat_map(|value| value.split(|c: char| c.is_whitespace() || ",;=\"".contains(c)));
-    let cookies: Vec<(String, String)> = cookie::others(headers).collect();
+    let cookies: Vec<(String, String)> = cookie::others(headers).flat_map(as_read).collect();
     let query = form_urlencoded::parse(request.query.unwrap_or_default());
     if words.into_iter().any(names_issuer)
         || cookies.iter().any(|(_, value)| names_issuer(value))
@@ -194,6 +194,13 @@ fn tokens(request: &Request<'_>, headers: &[Header], call: Call) -> Result<Vec<S
         tokens.extend(cookies.into_iter().filter(is_token).map(|(_, value)| value));
     }
     if tokens.len() > credentials::MOST_TOKENS { Err(Denial::AmbiguousCredential) } else { Ok(tokens) }
+}
+
+/// A cookie as readers find it that part cookies at commas as well, and decode percent signs: Perl's do.
+fn as_read((name, value): (String, String)) -> Vec<(String, String)> {
+    let pairs = format!("{name}={value}");
+    let pairs = pairs.split(',').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| (cookie::decode(name), cookie::decode(value))).collect()
 }
 
 /// Whether the value of a cookie is a session id of PortaBilling's, or a JWT, whatever the cookie is called.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cookie;
 use crate::exchange::LegacyUse;
 use crate::json;
 use crate::time::UnixTime;
@@ -98,5 +99,5 @@ impl Watch {
 fn cookie_value(field: &[u8]) -> Option<String> {
     let field = std::str::from_utf8(field).ok()?;
     let (_, value) = field.split(';').next()?.split_once('=')?;
-    Some(value.trim().trim_matches('"').to_owned())
+    Some(cookie::decode(value))
 }

@@ -114,6 +114,33 @@ fn the_cookies_of_an_answer_count_too() {
     let watch = gate.watched(&login(), LISTED);
     gate.answer(*watch, 200, &["sid=\"0123456789abcdef0123456789abcdef\"; Path=/; HttpOnly", "x"], None);
     gate.check(&post("/old/x").with("cookie", "sid=0123456789abcdef0123456789abcdef"), OLD);
+    let watch = gate.watched(&login(), LISTED);
+    gate.answer(*watch, 200, &["session_id=a%3Db; Path=/"], None);
+    gate.check(&post("/old/x").with("cookie", "session_id=a%3Db"), OLD);
+}
+
+/// A session is one to every reader of cookies: some part them at commas as well, and decode names and values.
+#[test]
+fn a_cookie_that_is_written_otherwise_is_a_token_all_the_same() {
+    let gate = strict();
+    let encoded = SESSION.replacen('2', "%32", 1);
+    for cookie in [
+        format!("sid={encoded}"),
+        format!("sid=\"{encoded}\""),
+        format!("a=b,sid={SESSION}"),
+        format!("a,sid={SESSION}"),
+        format!("a=\"b, sid={SESSION}\""),
+        "session%5fid=0a1b".to_owned(),
+        "a=b, session_id=0a1b".to_owned(),
+    ] {
+        gate.check(&post("/old/x").with("cookie", &cookie), UNSEEN);
+    }
+    gate.sign_in();
+    gate.check(&post("/old/x").with("cookie", format!("a=b,sid={encoded}")), OLD);
+    let keycloak = Minter::customers().token();
+    for cookie in [format!("a=b,c={keycloak}"), format!("c={}", keycloak.replace('.', "%2e"))] {
+        gate.check(&post("/old/x").with("cookie", cookie), "400 token_on_legacy_route");
+    }
 }
 
 #[test]
@@ -227,6 +254,7 @@ fn a_password_may_be_changed_by_whoever_is_named_or_signed_in() {
     let change = || call(SELFCARE, "change_password").with("content-type", JSON);
     let own = r#"{"params":{"password":"a","new_password":"b"}}"#;
     gate.check_body(&change(), own, "400 legacy_not_one_login");
+    gate.check(&change().bearer(&access_token("ZZZPortaOne")), "400 legacy_not_one_login");
     gate.check_body(&change().bearer(SESSION), own, UNSEEN);
     gate.check_body(
         &change(),
@@ -254,7 +282,6 @@ fn logins_that_fail_too_often_are_refused_for_a_while() {
     gate.check_body(&from("203.0.113.7"), LISTED, ALLOWED);
     for _ in 0..9 {
         let watch = gate.watched(&from("203.0.113.8"), LISTED);
-    gate.check(&change().bearer(&access_token("ZZZPortaOne")), "400 legacy_not_one_login");
         gate.answer(*watch, 500, &[], None);
     }
     let watch = gate.watched(&from("203.0.113.8"), LISTED);
@@ -266,6 +293,24 @@ fn logins_that_fail_too_often_are_refused_for_a_while() {
     gate.check_body(&from("203.0.113.9"), bob, "403 legacy_login");
     gate.pass(300);
     gate.check_body(&from("203.0.113.7"), bob, "403 legacy_login");
+}
+
+/// Neither an answer that says nothing of the password nor a call that checks none makes room for more guesses.
+#[test]
+fn what_is_no_failure_does_not_forget_the_failures_before_it() {
+    let ping = || call(SELFCARE, "ping/").with("content-type", JSON);
+    for (head, status) in [(login(), 200), (login(), 504), (ping(), 200)] {
+        let gate = strict();
+        for _ in 0..9 {
+            let watch = gate.watched(&login(), LISTED);
+            gate.answer(*watch, 500, &[], None);
+        }
+        let watch = gate.watched(&head, LISTED);
+        gate.answer(*watch, status, &[], Some("{}"));
+        let watch = gate.watched(&login(), LISTED);
+        gate.answer(*watch, 500, &[], None);
+        gate.check_body(&login(), LISTED, "429 legacy_attempts");
+    }
 }
 
 #[test]
@@ -296,24 +341,6 @@ fn what_never_reached_portabilling_is_nobodys_failure() {
             "password login failed status=500 realm=\"customers\" rule=\"password-login\" login="
         )
     );
-}
-
-/// Neither an answer that says nothing of the password nor a call that checks none makes room for more guesses.
-#[test]
-fn what_is_no_failure_does_not_forget_the_failures_before_it() {
-    let ping = || call(SELFCARE, "ping/").with("content-type", JSON);
-    for (head, status) in [(login(), 200), (login(), 504), (ping(), 200)] {
-        let gate = strict();
-        for _ in 0..9 {
-            let watch = gate.watched(&login(), LISTED);
-            gate.answer(*watch, 500, &[], None);
-        }
-        let watch = gate.watched(&head, LISTED);
-        gate.answer(*watch, status, &[], Some("{}"));
-        let watch = gate.watched(&login(), LISTED);
-        gate.answer(*watch, 500, &[], None);
-        gate.check_body(&login(), LISTED, "429 legacy_attempts");
-    }
 }
 
 #[test]
