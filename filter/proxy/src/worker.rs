@@ -176,7 +176,7 @@ impl Worker {
         match self.needs_of_answer(context) {
             None => Action::Continue,
             Some(most) if size > most => self.conclude(context, None),
-            Some(_) if end => self.conclude(context, Some(host::response_body(size))),
+            Some(_) if end => self.conclude(context, Some(&host::response_body(size))),
             Some(_) => Action::Pause,
         }
     }
@@ -185,7 +185,7 @@ impl Worker {
     pub(crate) fn answer_end(&mut self, context: u32) -> Action {
         let Some(most) = self.needs_of_answer(context) else { return Action::Continue };
         let body = host::response_body(most + 1);
-        self.conclude(context, Some(body).filter(|body| body.len() <= most))
+        self.conclude(context, Some(&*body).filter(|body| body.len() <= most))
     }
 
     /// How much of an answer's body is needed; `None`: nobody watches the answer.
@@ -195,13 +195,13 @@ impl Worker {
         Some(watch.needs_body(status).unwrap_or_default())
     }
 
-    fn conclude(&mut self, context: u32, body: Option<Vec<u8>>) -> Action {
+    fn conclude(&mut self, context: u32, body: Option<&[u8]>) -> Action {
         let Some(watch) = self.watches.remove(&context) else { return Action::Continue };
         let (headers, now) = (host::response_headers(), host::env().now);
         let status = host::status(&headers).unwrap_or_default();
         let cookies = headers.into_iter().filter(|(name, _)| name == "set-cookie");
         let cookies: Vec<Vec<u8>> = cookies.map(|(_, value)| value).collect();
-        let answer = LegacyAnswer { status, cookies: &cookies, body: body.as_deref() };
+        let answer = LegacyAnswer { status, cookies: &cookies, body };
         let conclusion = watch.conclude(&answer, now);
         for change in &conclusion.changes {
             if !host::swap_shared(&change.name, |shared| Some(change.apply(shared, now))) {

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::config::{Config, Limits as LimitsConfig, Span};
+use crate::config::{Access, Config, Limits as LimitsConfig, Span};
 use crate::document;
 use crate::error::ConfigError;
 use crate::identity::IdentityPolicy;
@@ -30,6 +30,7 @@ pub struct Filter {
     sites: SiteMap,
     identity: IdentityPolicy,
     legacy: LegacyPolicy,
+    has_legacy_rules: bool,
     limits: Limits,
     texts: Arc<Texts>,
 }
@@ -89,8 +90,10 @@ impl Filter {
         let sites = site::compile(&config.sites, &realms, &Place::top().field("sites"))?;
         let identity = identity::compile(&config.identity, &Place::top().field("identity"))?;
         let legacy = legacy::compile(&config.legacy, &Place::top().field("legacy"))?;
+        let mut rules = config.sites.iter().flat_map(|site| &site.rules);
+        let has_legacy_rules = rules.any(|rule| rule.access == Some(Access::Legacy));
         let texts = text::compile(&config.text, &realms, &Place::top().field("text"))?.into();
-        Ok(Self { realms, sites, identity, legacy, limits, texts })
+        Ok(Self { realms, sites, identity, legacy, has_legacy_rules, limits, texts })
     }
 
     /// Names of the realms, for metrics.
@@ -98,9 +101,9 @@ impl Filter {
         self.realms.iter().map(|realm| (realm.id, &*realm.name))
     }
 
-    /// Whether decisions depend on the client's address.
-    pub fn needs_source(&self) -> bool {
-        self.legacy.networks.is_some() || !self.legacy.logins.is_empty()
+    /// Whether decisions or their records name the client's address: wherever there is a legacy rule.
+    pub const fn needs_source(&self) -> bool {
+        self.has_legacy_rules
     }
 
     /// Whether browsers sign in to any of the realms.

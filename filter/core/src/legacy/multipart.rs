@@ -5,7 +5,10 @@ use crate::error::LegacyError;
 
 use super::body::MediaType;
 use super::credentials::is_known;
+use crate::request::http_token;
 
+/// Values of `content-transfer-encoding` that change nothing (RFC 2045 section 6.2).
+const PLAIN: [&str; 3] = ["7bit", "8bit", "binary"];
 /// Parts of one body.
 const MOST_PARTS: usize = 64;
 
@@ -40,17 +43,24 @@ fn read_part(part: &[u8]) -> Option<(String, String)> {
     let at = find(part, b"\r\n\r\n")?;
     let (head, value) = part.split_at_checked(at)?;
     let value = value.get(4..)?;
-    let (mut disposition, mut kind) = (None, None);
+    let (mut disposition, mut kind, mut encoding, mut length) = (None, None, None, None);
     for line in std::str::from_utf8(head).ok()?.split("\r\n") {
         let (name, value) = line.split_once(':')?;
         let slot = match name.to_ascii_lowercase().as_str() {
             "content-disposition" => &mut disposition,
             "content-type" => &mut kind,
+            "content-transfer-encoding" => &mut encoding,
+            "content-length" => &mut length,
             _ => return None,
         };
         if line.contains(char::is_control) || slot.replace(value.trim_matches(' ')).is_some() {
             return None;
         }
+    }
+    // Clients of HTTP write them, and readers that heed them must find what the others do.
+    let is_plain = |encoding: &str| PLAIN.iter().any(|plain| plain.eq_ignore_ascii_case(encoding));
+    if !encoding.is_none_or(is_plain) || length.is_some_and(|length| length != value.len().to_string()) {
+        return None;
     }
     let (name, is_file) = read_disposition(disposition?)?;
     if is_file {
@@ -69,8 +79,12 @@ fn read_part(part: &[u8]) -> Option<(String, String)> {
     Some((name, value.to_owned()))
 }
 
-/// `form-data; name="..."`, and perhaps `filename="..."`: the name, and whether it is a file.
+/// `form-data; name="..."`, and perhaps `filename="..."`: the name, and whether it is a file. A name that is a token may
+/// stand without quotes, where nothing follows it.
 fn read_disposition(text: &str) -> Option<(String, bool)> {
+    if let Some(name) = text.strip_prefix("form-data; name=").and_then(|name| http_token(name.as_bytes())) {
+        return (!name.contains(['%', '\''])).then(|| (name.to_owned(), false));
+    }
     let rest = text.strip_prefix("form-data; name=\"")?;
     let (name, rest) = rest.split_once('"')?;
     let sound = |text: &str| {
@@ -125,6 +139,11 @@ mod tests {
             Some(&[("params", "{}"), ("x", "a\r\n\r\nb")]),
         );
         check("--XX|Content-Disposition: form-data; name=\"login\"|||--XX--|", Some(&[("login", "")]));
+        check("--XX|Content-Disposition: form-data; name=login||a|--XX--|", Some(&[("login", "a")]));
+        check(
+            "--XX|Content-Disposition: form-data; name=\"login\"|Content-Length: 3|Content-Transfer-Encoding: 8BIT||\u{e4}b|--XX--|",
+            Some(&[("login", "\u{e4}b")]),
+        );
         check(
             "--XX|Content-Disposition: form-data; name=\"file\"; filename=\"\u{e4}.png\"|Content-Type: image/png||\u{0}|--XX--|",
             Some(&[("file", "")]),
@@ -149,7 +168,14 @@ mod tests {
             "--XX||a|--XX--|",
             "--XX|Content-Disposition: form-data||a|--XX--|",
             "--XX|Content-Disposition: attachment; name=\"login\"||a|--XX--|",
-            "--XX|Content-Disposition: form-data; name=login||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name='login'||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=lo%67in||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=login; filename=x||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=x; name=login||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"login\"|Content-Length: 2||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"login\"|Content-Length: 01||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"login\"|Content-Length: 1|Content-Length: 1||a|--XX--|",
+            "--XX|Content-Disposition: form-data; name=\"login\"|Content-Transfer-Encoding: quoted-printable||a|--XX--|",
             "--XX|Content-Disposition: form-data; name=\"\"||a|--XX--|",
             "--XX|Content-Disposition: form-data; name=\"x\"; name=\"login\"||a|--XX--|",
             "--XX|Content-Disposition: form-data; name=\"x\"; name*=utf-8''login||a|--XX--|",

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::legacy::watch::{LegacyAnswer, Watch};
+use crate::testing::test;
 
 const SESSION: &str = "2cfc62c22529547256913502b270cc3c";
 const REFRESH: &str = "829d5f00112233445566778899aabbcc";
