@@ -84,14 +84,13 @@ pub use entropy::Entropy;
 pub use error::{
     ConfigError, IdTokenError, KeyError, LegacyError, LoginError, LogoutTokenError, RequestError, TokenError,
 };
-pub use exchange::{
-    Decision, Exchange, Ground, Input, Knowledge, LegacyUse, Need, Notice, Permit, Refusal, Step,
-};
+pub use exchange::{Decision, Exchange, Ground, Input, Knowledge, Need, Notice, Permit, Refusal, Step};
 pub use filter::{Filter, Limits};
 pub use identity::{HeaderEdits, HeaderField};
 pub use jose::backend::verifier as verifier_in_vm;
 pub use keys::{KeyEvent, KeyStore};
 pub use legacy::shared::Change;
+pub use legacy::usage::LegacyUse;
 pub use legacy::watch::{Conclusion, LegacyAnswer, Watch};
 pub use oidc::assertion::ClientKey;
 pub use realm::RealmId;

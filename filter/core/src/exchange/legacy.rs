@@ -15,13 +15,14 @@ use crate::error::LegacyError;
 use crate::jose::jws::UnverifiedClaims;
 use crate::legacy::credentials::{Credentials, Problem};
 use crate::legacy::shared::{self, Attempt, Name, Names};
+use crate::legacy::usage::LegacyUse;
 use crate::legacy::watch::Watch;
 use crate::legacy::{Call, Head, LegacyPolicy};
 use crate::reply::Denial;
 use crate::request::{Header, Request};
 use crate::rule::Rule;
 
-use super::outcome::{LegacyUse, forward, forward_watched, refuse_legacy};
+use super::outcome::{forward, forward_watched, refuse_legacy};
 use super::{Ground, Input, Knowledge, Need, Stage, Step, Visit};
 
 /// Tries to count an attempt against other workers.

@@ -34,7 +34,7 @@ use crate::session::{OpenedSessions, Session};
 use crate::site::Site;
 use crate::time::Env;
 
-pub use outcome::{Decision, Ground, LegacyUse, Notice, Permit, Refusal};
+pub use outcome::{Decision, Ground, Notice, Permit, Refusal};
 use outcome::{forward, refuse};
 use token::Verdict;
 

@@ -1,11 +1,11 @@
 //! The ends of an exchange.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::authz::Authorized;
 use crate::identity::HeaderEdits;
+use crate::legacy::usage::LegacyUse;
 use crate::legacy::watch::Watch;
 use crate::reply::{Audience, Denial, LocalReply, render};
 use crate::rule::Rule;
@@ -83,19 +83,6 @@ pub struct Refusal {
     pub request_id: Option<String>,
     /// Who tried to use PortaBilling's own credentials.
     pub legacy: Option<LegacyUse>,
-}
-
-/// What is recorded of a use of PortaBilling's own credentials: never a password or a token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LegacyUse {
-    /// Under which name; `None`: a token says it, or nothing does.
-    pub login: Option<String>,
-    /// At which host.
-    pub host: String,
-    /// From where.
-    pub source: Option<IpAddr>,
-    /// Envoy's request id.
-    pub request_id: Option<String>,
 }
 
 /// What is recorded of a step of a login or a logout.
@@ -195,21 +182,6 @@ impl fmt::Display for Refusal {
             None => Ok(()),
         })?;
         self.legacy.as_ref().map_or(Ok(()), |usage| write!(f, "{usage}"))
-    }
-}
-
-/// Of a login that a client made up, only so much is repeated.
-const MAX_LOGIN_CHARS: usize = 64;
-
-impl fmt::Display for LegacyUse {
-    /// The end of a line of the log. A login is quoted.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(login) = &self.login {
-            let login: String = login.chars().take(MAX_LOGIN_CHARS).collect();
-            write!(f, " login={login:?}")?;
-        }
-        write!(f, " host={:?}", self.host)?;
-        self.source.map_or(Ok(()), |source| write!(f, " source={source}"))
     }
 }
 

@@ -6,8 +6,10 @@
 
 pub(crate) mod body;
 pub(crate) mod credentials;
+mod media_type;
 mod multipart;
 pub(crate) mod shared;
+pub(crate) mod usage;
 pub(crate) mod watch;
 
 use std::collections::HashMap;

@@ -2,10 +2,10 @@
 //! nothing that begins like the boundary and is none.
 
 use crate::error::LegacyError;
-
-use super::body::MediaType;
-use super::credentials::is_known;
 use crate::request::http_token;
+
+use super::credentials::is_known;
+use super::media_type::MediaType;
 
 /// Values of `content-transfer-encoding` that change nothing (RFC 2045 section 6.2).
 const PLAIN: [&str; 3] = ["7bit", "8bit", "binary"];

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cookie;
-use crate::exchange::LegacyUse;
 use crate::json;
 use crate::time::UnixTime;
 
 use super::shared::{Attempt, Change, Name, Names};
+use super::usage::LegacyUse;
 
 /// The longest answer that is read; PortaBilling's have two kilobytes.
 const MAX_BODY_BYTES: usize = 16_384;
