@@ -50,7 +50,13 @@ pub(crate) const ROWS: &[Row] = {
     &[
         row("none", "no filter", None, Rs256, false),
         row("noop", "an empty wasm filter", Noop, Rs256, false),
-        row("calls", "a wasm filter that makes the same calls and decides nothing", Calls, Rs256, false),
+        long(row(
+            "calls",
+            "a wasm filter that makes the same calls and decides nothing",
+            Calls,
+            Rs256,
+            false,
+        )),
         row("portcullis_hit", "Portcullis, token seen before", Portcullis, Rs256, false),
         row("native_hit", "jwt_authn with cache + rbac, token seen before", NativeCached, Rs256, false),
         row("portcullis_session_hit", "Portcullis, session seen before", Session, Rs256, false),
