@@ -36,5 +36,5 @@ fuzz_target!(|document: &[u8]| {
         entropy: &mut Entropy::seeded([7; 32]),
         env,
     };
-    Exchange::start(knowledge, &head, None);
+    Exchange::start(knowledge, &head, || None);
 });

@@ -75,7 +75,7 @@ fuzz_target!(|input: &[u8]| {
         Exchange::start(
             &mut Knowledge { filter, keys, accepted, opened, revoked, entropy, env: ENV },
             &head,
-            None,
+            || None,
         )
     };
     let step = judge();

@@ -108,14 +108,13 @@ impl Worker {
     /// Judges the request of the current context.
     pub(crate) fn judge(&mut self, context: u32, end: bool) -> Action {
         let headers = host::request_headers();
-        let source = if self.filter.needs_source() { host::source_address() } else { None };
         let env = host::env();
-        let mut step = Exchange::start(&mut self.knowledge(env), &headers, source);
+        let mut step = Exchange::start(&mut self.knowledge(env), &headers, host::source_address);
         // Another worker may have fetched the key a moment ago: no request is refused for a look at the record.
         if let Some(realm) = self.lacks_key(&step)
             && self.adopt(realm, env.monotonic)
         {
-            step = Exchange::start(&mut self.knowledge(env), &headers, source);
+            step = Exchange::start(&mut self.knowledge(env), &headers, host::source_address);
         }
         let action = self.drive(context, step, env, (Callback::Own, None, false));
         // There is no body to wait for.

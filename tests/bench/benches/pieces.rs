@@ -74,7 +74,7 @@ fn judge(filter: &Filter, keys: &KeyStore, accepted: &mut AcceptedTokens, head: 
             env: ENV,
         },
         head,
-        None,
+        || None,
     );
     matches!(step, Step::Done(Decision::Forward { .. }))
 }

@@ -142,8 +142,13 @@ pub struct Knowledge<'k> {
 }
 
 impl Exchange {
-    /// Judges a request by its head. `source` is the client's address, where the host knows it.
-    pub fn start(knowledge: &mut Knowledge<'_>, headers: &[Header], source: Option<IpAddr>) -> Step {
+    /// Judges a request by its head. `source` asks the host for the client's address, which only legacy rules need;
+    /// `None`: it does not know it.
+    pub fn start(
+        knowledge: &mut Knowledge<'_>,
+        headers: &[Header],
+        source: impl FnOnce() -> Option<IpAddr>,
+    ) -> Step {
         let filter = knowledge.filter;
         let mut edits = filter.identity().strip(headers);
         if filter.has_login() {
@@ -179,7 +184,7 @@ impl Exchange {
             Access::Public => forward(site, rule, IdentityPolicy::anonymous(edits), Ground::Public),
             Access::Legacy => {
                 let visit = visit(edits, login.and_then(|login| Browser::read(headers, login)));
-                legacy::start(knowledge, visit, rule, &request, headers, source)
+                legacy::start(knowledge, visit, rule, &request, headers, source())
             }
             Access::Require(_) => {
                 let credential = Credential::find(headers, &request);

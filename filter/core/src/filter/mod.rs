@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::config::{Access, Config, Limits as LimitsConfig, Span};
+use crate::config::{Config, Limits as LimitsConfig, Span};
 use crate::document;
 use crate::error::ConfigError;
 use crate::identity::IdentityPolicy;
@@ -30,7 +30,6 @@ pub struct Filter {
     sites: SiteMap,
     identity: IdentityPolicy,
     legacy: LegacyPolicy,
-    has_legacy_rules: bool,
     limits: Limits,
     texts: Arc<Texts>,
 }
@@ -90,20 +89,13 @@ impl Filter {
         let sites = site::compile(&config.sites, &realms, &Place::top().field("sites"))?;
         let identity = identity::compile(&config.identity, &Place::top().field("identity"))?;
         let legacy = legacy::compile(&config.legacy, &Place::top().field("legacy"))?;
-        let mut rules = config.sites.iter().flat_map(|site| &site.rules);
-        let has_legacy_rules = rules.any(|rule| rule.access == Some(Access::Legacy));
         let texts = text::compile(&config.text, &realms, &Place::top().field("text"))?.into();
-        Ok(Self { realms, sites, identity, legacy, has_legacy_rules, limits, texts })
+        Ok(Self { realms, sites, identity, legacy, limits, texts })
     }
 
     /// Names of the realms, for metrics.
     pub fn realm_names(&self) -> impl Iterator<Item = (RealmId, &str)> {
         self.realms.iter().map(|realm| (realm.id, &*realm.name))
-    }
-
-    /// Whether decisions or their records name the client's address: wherever there is a legacy rule.
-    pub const fn needs_source(&self) -> bool {
-        self.has_legacy_rules
     }
 
     /// Whether browsers sign in to any of the realms.

@@ -40,6 +40,24 @@ fn gate_with(legacy: Value) -> Gate {
     Gate::with(&document)
 }
 
+/// Each question to the host costs every request that asks it.
+#[test]
+fn the_source_is_asked_for_on_legacy_rules_alone() {
+    let gate = gate();
+    for (path, expect) in
+        [("/old/x", 1), ("/assets/a.js", 0), ("/rest/Invoice/get_invoice", 0), ("/nowhere", 0)]
+    {
+        let asked = std::cell::Cell::new(0);
+        let source = || {
+            asked.set(asked.get() + 1);
+            None
+        };
+        let mut memory = Memory::new(&gate.filter);
+        Exchange::start(&mut gate.knowledge(&mut memory), &get(SELFCARE, path).0, source);
+        assert_eq!(asked.get(), expect, "{path}");
+    }
+}
+
 #[test]
 fn only_logins_of_the_list_sign_in_and_every_byte_counts() {
     let gate = gate();

@@ -170,7 +170,7 @@ impl Gate {
     }
 
     fn start(&self, head: &Head) -> Step {
-        Exchange::start(&mut self.knowledge(&mut self.memory.lock().unwrap()), &head.0, head.1)
+        Exchange::start(&mut self.knowledge(&mut self.memory.lock().unwrap()), &head.0, || head.1)
     }
 
     /// Judges a request with this body, until it waits for something that is not there at once.

@@ -206,7 +206,7 @@ proptest! {
                     let head = get(host, path).bearer(&TOKENS[token]);
                     let remembering = format!("{:?}", gate.start(&head));
                     let mut forgetful = Memory::new(&gate.filter);
-                    let first = Exchange::start(&mut gate.knowledge(&mut forgetful), &head.0, None);
+                    let first = Exchange::start(&mut gate.knowledge(&mut forgetful), &head.0, || None);
                     prop_assert_eq!(remembering, format!("{first:?}"));
                 }
                 Event::Pass(seconds) => gate.pass(seconds),
