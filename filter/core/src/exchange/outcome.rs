@@ -99,7 +99,7 @@ pub struct Notice {
 }
 
 pub(super) fn forward(site: &Site, rule: &Rule, request: HeaderEdits, ground: Ground) -> Step {
-    forward_with(site, rule, request, ground, Vec::new())
+    pass((site, rule), request, ground, Vec::new(), None)
 }
 
 pub(super) fn forward_with(
@@ -109,8 +109,7 @@ pub(super) fn forward_with(
     ground: Ground,
     set_cookies: Vec<String>,
 ) -> Step {
-    let permit = Permit { realm: Arc::clone(&site.realm.name), rule: Arc::clone(&rule.name), ground };
-    Step::Done(Decision::Forward { request, set_cookies, permit, watch: None })
+    pass((site, rule), request, ground, set_cookies, None)
 }
 
 pub(super) fn forward_watched(
@@ -120,8 +119,18 @@ pub(super) fn forward_watched(
     ground: Ground,
     watch: Option<Box<Watch>>,
 ) -> Step {
+    pass((site, rule), request, ground, Vec::new(), watch)
+}
+
+fn pass(
+    (site, rule): (&Site, &Rule),
+    request: HeaderEdits,
+    ground: Ground,
+    set_cookies: Vec<String>,
+    watch: Option<Box<Watch>>,
+) -> Step {
     let permit = Permit { realm: Arc::clone(&site.realm.name), rule: Arc::clone(&rule.name), ground };
-    Step::Done(Decision::Forward { request, set_cookies: Vec::new(), permit, watch })
+    Step::Done(Decision::Forward { request, set_cookies, permit, watch })
 }
 
 pub(super) fn refuse(
@@ -132,26 +141,28 @@ pub(super) fn refuse(
     set_cookies: Vec<String>,
 ) -> Step {
     let reply = render(&denial, &audience).with_cookies(set_cookies);
+    reject(reply, audience, rule, denial, (subject, None))
+}
+
+pub(super) fn refuse_legacy(audience: Audience, rule: &Rule, denial: Denial, usage: LegacyUse) -> Step {
+    let reply = render(&denial, &audience);
+    reject(reply, audience, Some(rule), denial, (None, Some(usage)))
+}
+
+fn reject(
+    reply: LocalReply,
+    audience: Audience,
+    rule: Option<&Rule>,
+    denial: Denial,
+    (subject, legacy): (Option<String>, Option<LegacyUse>),
+) -> Step {
     let refusal = Refusal {
         realm: audience.realm,
         rule: rule.map(|rule| rule.name.to_string()),
         denial,
         subject,
         request_id: audience.request_id,
-        legacy: None,
-    };
-    Step::Done(Decision::Reply { reply, refusal })
-}
-
-pub(super) fn refuse_legacy(audience: Audience, rule: &Rule, denial: Denial, usage: LegacyUse) -> Step {
-    let reply = render(&denial, &audience);
-    let refusal = Refusal {
-        realm: audience.realm,
-        rule: Some(rule.name.to_string()),
-        denial,
-        subject: None,
-        request_id: audience.request_id,
-        legacy: Some(usage),
+        legacy,
     };
     Step::Done(Decision::Reply { reply, refusal })
 }
