@@ -55,6 +55,7 @@ mod authz;
 mod identity;
 mod memory;
 
+mod bucket;
 mod oidc;
 mod renewal;
 mod revoked;

@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use crate::bucket;
 use crate::entropy::Entropy;
 use crate::oidc::{Login, binding};
 use crate::realm::Realm;
@@ -173,12 +174,8 @@ impl Bucket {
 
     fn put(&mut self, entry: Entry) {
         self.0.retain(|known| known.name != entry.name);
-        if self.0.len() >= MOST_ENTRIES {
-            let end = |entry: &Entry| (matches!(entry.state, State::Held), entry.until);
-            let first = self.0.iter().enumerate().min_by_key(|(_, entry)| end(entry)).map(|(at, _)| at);
-            first.map(|at| self.0.swap_remove(at));
-        }
-        self.0.push(entry);
+        let end = |entry: &Entry| (matches!(entry.state, State::Held), entry.until);
+        bucket::put(&mut self.0, MOST_ENTRIES, entry, end);
     }
 }
 

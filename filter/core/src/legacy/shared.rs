@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::bucket::put;
 use crate::seal::{KEY_BYTES, KeyRing, SealingKey};
 use crate::secret::Secret;
 use crate::time::UnixTime;
@@ -140,14 +141,12 @@ impl Attempt {
             }
         }
         for (name, _) in both {
-            match entries.iter_mut().find(|entry| entry.name == name) {
-                Some(entry) => entry.set_count(entry.count() + 1),
-                None => {
-                    // What was counted least gives way: a flood of names cannot clear the count of one.
-                    put(&mut entries, Entry::counting(name, 1, now.plus(most.window)), |entry| {
-                        (u64::from(entry.count()), entry.until.0)
-                    });
-                }
+            if let Some(entry) = entries.iter_mut().find(|entry| entry.name == name) {
+                entry.set_count(entry.count() + 1);
+            } else {
+                // What was counted least gives way: a flood of names cannot clear the count of one.
+                let entry = Entry::counting(name, 1, now.plus(most.window));
+                put(&mut entries, MOST_ENTRIES, entry, |entry| (entry.count(), entry.until));
             }
         }
         Ok(encode(&entries))
@@ -166,7 +165,8 @@ impl Change {
         match self.kind {
             Kind::Remember { token, login, until } => {
                 entries.retain(|entry| entry.name != token);
-                put(&mut entries, Entry { name: token, value: login, until }, |entry| (entry.until.0, 0));
+                let entry = Entry { name: token, value: login, until };
+                put(&mut entries, MOST_ENTRIES, entry, |entry| entry.until);
             }
             Kind::TakeBack(Attempt { source, pair }) => {
                 // The failures before it stay: what is no failure need not be a success, and not every call checks a password.
@@ -195,15 +195,6 @@ impl Entry {
             *slot = count.to_be_bytes();
         }
     }
-}
-
-/// Adds an entry. In a full bucket the one that comes first by this order gives way.
-fn put(entries: &mut Vec<Entry>, entry: Entry, order: impl Fn(&Entry) -> (u64, u64)) {
-    if entries.len() >= MOST_ENTRIES {
-        let first = entries.iter().enumerate().min_by_key(|(_, entry)| order(entry)).map(|(at, _)| at);
-        first.map(|at| entries.swap_remove(at));
-    }
-    entries.push(entry);
 }
 
 /// What a bucket begins with: the host cannot tell bytes that are empty from none.
