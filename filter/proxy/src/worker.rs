@@ -37,8 +37,9 @@ pub(crate) struct Worker {
     outbox: Vec<(u32, HttpCall)>,
     /// Cookies that responses will get, by context id.
     set_cookies: HashMap<u32, Vec<String>>,
-    /// Logins that PortaBilling has not answered yet, by context id.
-    watches: HashMap<u32, Watch>,
+    /// Logins that PortaBilling has not answered yet, by context id, and how much of the answer's body is needed: known
+    /// once its head is there.
+    watches: HashMap<u32, (Watch, usize)>,
     /// Versions of the realms' key records as last seen.
     seen: HashMap<RealmId, u32>,
     /// When the root context ticks next.
@@ -166,15 +167,17 @@ impl Worker {
     /// The answer to a request begins. That to a login is held back until it is known what it says, so that nobody uses
     /// a token before every worker knows it.
     pub(crate) fn answer_head(&mut self, context: u32, end: bool) -> Action {
-        let Some(most) = self.needs_of_answer(context) else { return Action::Continue };
-        if most > 0 && !end { Action::Pause } else { self.conclude(context, None) }
+        let Some((watch, most)) = self.watches.get_mut(&context) else { return Action::Continue };
+        let status = host::status(&host::response_headers()).unwrap_or_default();
+        *most = watch.needs_body(status).unwrap_or_default();
+        if *most > 0 && !end { Action::Pause } else { self.conclude(context, None) }
     }
 
     /// Goes on with an answer whose body comes in. `size`: what there is of it.
     pub(crate) fn answer_body(&mut self, context: u32, size: usize, end: bool) -> Action {
-        match self.needs_of_answer(context) {
+        match self.watches.get(&context) {
             None => Action::Continue,
-            Some(most) if size > most => self.conclude(context, None),
+            Some((_, most)) if size > *most => self.conclude(context, None),
             Some(_) if end => self.conclude(context, Some(&host::response_body(size))),
             Some(_) => Action::Pause,
         }
@@ -182,20 +185,13 @@ impl Worker {
 
     /// The body of an answer has come.
     pub(crate) fn answer_end(&mut self, context: u32) -> Action {
-        let Some(most) = self.needs_of_answer(context) else { return Action::Continue };
+        let Some(&(_, most)) = self.watches.get(&context) else { return Action::Continue };
         let body = host::response_body(most + 1);
         self.conclude(context, Some(&*body).filter(|body| body.len() <= most))
     }
 
-    /// How much of an answer's body is needed; `None`: nobody watches the answer.
-    fn needs_of_answer(&self, context: u32) -> Option<usize> {
-        let watch = self.watches.get(&context)?;
-        let status = host::status(&host::response_headers()).unwrap_or_default();
-        Some(watch.needs_body(status).unwrap_or_default())
-    }
-
     fn conclude(&mut self, context: u32, body: Option<&[u8]>) -> Action {
-        let Some(watch) = self.watches.remove(&context) else { return Action::Continue };
+        let Some((watch, _)) = self.watches.remove(&context) else { return Action::Continue };
         let (headers, now) = (host::response_headers(), host::env().now);
         let status = host::status(&headers).unwrap_or_default();
         let cookies = headers.into_iter().filter(|(name, _)| name == "set-cookie");
@@ -426,7 +422,7 @@ impl Worker {
                 self.set_cookies.insert(context, set_cookies);
             }
             if let Some(watch) = watch {
-                self.watches.insert(context, *watch);
+                self.watches.insert(context, (*watch, 0));
             }
         }
         action
