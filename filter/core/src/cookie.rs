@@ -49,19 +49,15 @@ pub(crate) fn brings_ours(headers: &[Header]) -> bool {
     pairs(headers).any(is_ours)
 }
 
-/// Names and values of everybody else's cookies, without the quotes that may stand around a value.
-pub(crate) fn others(headers: &[Header]) -> impl Iterator<Item = (String, String)> {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes.trim_ascii()).into_owned();
-    pairs(headers).filter(|pair| !is_ours(pair)).filter_map(move |pair| {
-        let at = pair.iter().position(|byte| *byte == b'=')?;
-        let (name, value) = pair.split_at_checked(at)?;
-        Some((text(name), text(value.get(1..)?).trim_matches('"').to_owned()))
-    })
+/// Everybody else's cookies, as they were written: a name and a value, usually.
+pub(crate) fn others(headers: &[Header]) -> impl Iterator<Item = String> {
+    pairs(headers).filter(|pair| !is_ours(pair)).map(|pair| String::from_utf8_lossy(pair).into_owned())
 }
 
 /// The name or value of somebody else's cookie without what may be written around it or in it: spaces, quotes, percent signs.
 pub(crate) fn decode(text: &str) -> String {
-    percent_decode_str(text.trim().trim_matches('"')).decode_utf8_lossy().into_owned()
+    let text = text.trim_matches(|c: char| c.is_whitespace() || c == '"');
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 /// The `cookie` field without our cookies: `None` where there are none of ours, so that it stays as it is.

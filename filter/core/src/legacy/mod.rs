@@ -173,7 +173,8 @@ fn tokens(request: &Request<'_>, headers: &[Header], call: Call) -> Result<Vec<S
     let words = authorizations
         .iter()
         .flat_map(|value| value.split(|c: char| c.is_whitespace() || ",;=\"".contains(c)));
-    let cookies: Vec<(String, String)> = cookie::others(headers).flat_map(as_read).collect();
+    let cookies: Vec<(String, String)> =
+        cookie::others(headers).flat_map(|cookie| as_read(&cookie)).collect();
     let query = form_urlencoded::parse(request.query.unwrap_or_default());
     if words.into_iter().any(names_issuer)
         || cookies.iter().any(|(_, value)| names_issuer(value))
@@ -199,9 +200,8 @@ fn tokens(request: &Request<'_>, headers: &[Header], call: Call) -> Result<Vec<S
 }
 
 /// A cookie as readers find it that part cookies at commas as well, and decode percent signs: Perl's do.
-fn as_read((name, value): (String, String)) -> Vec<(String, String)> {
-    let pairs = format!("{name}={value}");
-    let pairs = pairs.split(',').filter_map(|pair| pair.split_once('='));
+fn as_read(cookie: &str) -> Vec<(String, String)> {
+    let pairs = cookie.split(',').filter_map(|pair| pair.split_once('='));
     pairs.map(|(name, value)| (cookie::decode(name), cookie::decode(value))).collect()
 }
 
