@@ -44,30 +44,6 @@ async fn uc_2_1_a_customer_is_nobody_in_the_admin_ui() {
     browser.shows("body", "Invalid username or password").await;
 }
 
-#[tokio::test]
-async fn uc_2_2_a_wrong_password_and_a_wrong_code_open_nothing() {
-    let Some(servers) = servers().await else { return };
-    servers.admins.admin().make_user("admins", &NewUser::administrator("wim.admin")).await;
-    let edge = Edge::of(servers).await;
-    let browser = edge.browser().await;
-    browser.open(ADMIN).await;
-    browser.click("#sso").await;
-    browser.give_password("wim.admin", "a guess").await;
-    browser.shows("body", "Invalid username or password").await;
-    browser.give_password("wim.admin", PASSWORD).await;
-    browser.visible("#otp").await;
-    let wrong = if totp() == "000000" { "000001" } else { "000000" };
-    browser.give_code(wrong).await;
-    browser.shows("body", "Invalid authenticator code").await;
-    browser.shot("wrong-code").await;
-    let tab = browser.open_tab(ADMIN).await;
-    edge.nobody_is_in(&browser, ADMIN).await;
-    browser.switch_to(&tab).await;
-    browser.give_code(&totp()).await;
-    browser.arrives(&format!("{ADMIN}/dashboard")).await;
-    browser.shows("#user", "wim.admin").await;
-}
-
 /// An administrator without an authenticator app is not let in by his password: he has to set one up first.
 #[tokio::test]
 async fn uc_2_2_an_administrator_without_a_second_factor_is_not_in_yet() {
@@ -80,30 +56,4 @@ async fn uc_2_2_an_administrator_without_a_second_factor_is_not_in_yet() {
     browser.visible("#totp").await;
     browser.shot("keycloak-set-up").await;
     edge.nobody_is_in(&browser, ADMIN).await;
-}
-
-/// What a login left behind, a page or a callback, ends on a page that starts again.
-#[tokio::test]
-async fn uc_2_2_a_stale_page_ends_on_a_page_that_starts_again() {
-    let Some(servers) = servers().await else { return };
-    servers.admins.admin().make_user("admins", &NewUser::administrator("stan.admin")).await;
-    let edge = Edge::of(servers).await;
-    let browser = edge.browser().await;
-    browser.open(ADMIN).await;
-    browser.click("#sso").await;
-    browser.visible("#username").await;
-    let tab = browser.open_tab(ADMIN).await;
-    browser.forget_cookies().await;
-    browser.switch_to(&tab).await;
-    browser.sign_in("stan.admin").await;
-    browser.arrives(&format!("{ADMIN}/sso/callback")).await;
-    browser.shows("h1", "Sign-in no longer valid").await;
-    browser.shot("stale").await;
-    let tab = browser.open_tab(ADMIN).await;
-    edge.nobody_is_in(&browser, ADMIN).await;
-    browser.switch_to(&tab).await;
-    browser.click("main a").await;
-    browser.arrives(&format!("{ADMIN}/")).await;
-    browser.open(&format!("{ADMIN}/dashboard")).await;
-    browser.shows("#user", "stan.admin").await;
 }

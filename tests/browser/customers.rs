@@ -55,32 +55,6 @@ async fn uc_1_1_a_link_into_the_portal_leads_there_after_signing_in() {
     browser.shows("#sim", "swap a SIM card").await;
 }
 
-#[tokio::test]
-async fn uc_1_2_a_wrong_password_and_a_wrong_code_open_nothing() {
-    let Some(servers) = servers().await else { return };
-    make_customer(servers, "wanda.alpha").await;
-    let edge = Edge::of(servers).await;
-    let browser = edge.browser().await;
-    browser.open(SELFCARE).await;
-    browser.click("#sso").await;
-    browser.give_password("wanda.alpha", "a guess").await;
-    browser.shows("body", "Invalid username or password").await;
-    browser.shot("wrong-password").await;
-    browser.give_password("wanda.alpha", PASSWORD).await;
-    browser.visible("#otp").await;
-    let wrong = if totp() == "000000" { "000001" } else { "000000" };
-    browser.give_code(wrong).await;
-    browser.shows("body", "Invalid authenticator code").await;
-    browser.shot("wrong-code").await;
-    let tab = browser.open_tab(SELFCARE).await;
-    edge.nobody_is_in(&browser, SELFCARE).await;
-    browser.switch_to(&tab).await;
-
-    browser.give_code(&totp()).await;
-    browser.arrives(&format!("{SELFCARE}/dashboard")).await;
-    browser.shows("#user", "wanda.alpha").await;
-}
-
 /// Keycloak's way to cancel is the page that asks for consent.
 #[tokio::test]
 async fn uc_1_2_who_cancels_can_start_again() {
@@ -116,36 +90,6 @@ async fn uc_1_2_who_cancels_can_start_again() {
     browser.arrives(&format!("{SELFCARE}/dashboard")).await;
     browser.shows("#user", "carl.alpha").await;
     browser.shot("started-again").await;
-}
-
-/// Keycloak's page was left open for so long that the browser has forgotten the login that it belongs to.
-#[tokio::test]
-async fn uc_1_2_a_stale_page_ends_on_a_page_that_starts_again() {
-    let Some(servers) = servers().await else { return };
-    make_customer(servers, "stella.alpha").await;
-    let edge = Edge::of(servers).await;
-    let browser = edge.browser().await;
-    browser.open(SELFCARE).await;
-    browser.click("#sso").await;
-    browser.visible("#username").await;
-    let tab = browser.open_tab(SELFCARE).await;
-    let cookies = browser.cookies().await;
-    assert!(cookies.iter().any(|name| name.starts_with("__Host-portcullis-login-")), "{cookies:?}");
-    browser.forget_cookies().await;
-    browser.switch_to(&tab).await;
-    browser.sign_in("stella.alpha").await;
-    browser.arrives(&format!("{SELFCARE}/sso/callback")).await;
-    browser.shows("h1", "Sign-in no longer valid").await;
-    browser.shot("stale").await;
-    let tab = browser.open_tab(SELFCARE).await;
-    edge.nobody_is_in(&browser, SELFCARE).await;
-    browser.switch_to(&tab).await;
-
-    // Keycloak remembers who signed in a moment ago.
-    browser.click("main a").await;
-    browser.arrives(&format!("{SELFCARE}/")).await;
-    browser.open(&format!("{SELFCARE}/dashboard")).await;
-    browser.shows("#user", "stella.alpha").await;
 }
 
 /// Back to Keycloak's pages and forward again: whatever they say, the session is not lost, and no code counts twice.

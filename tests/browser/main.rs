@@ -9,6 +9,7 @@ mod administrators;
 mod chromium;
 mod customers;
 mod edge;
+mod failures;
 mod forms;
 mod pages;
 mod sessions;

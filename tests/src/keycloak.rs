@@ -39,7 +39,7 @@ use tokio::time::Instant;
 pub use self::admin::{Admin, NewUser};
 pub use self::login::{Login, PASSWORD, TOTP_SECRET, Tokens, next_totp, sign_in, totp, totp_secret};
 pub use self::realm::realm_file;
-use crate::process::Process;
+use crate::process::{Process, free_port};
 
 /// How long a start may take: two at once on two cores that compile something else meanwhile.
 const START: Duration = Duration::from_mins(4);
@@ -117,7 +117,7 @@ impl Keycloak {
         let home = home.map_err(|e| format!("no temporary directory: {e}"))?;
         distribution::home(&built, home.path(), &options).map_err(|e| format!("no home: {e}"))?;
 
-        let (port, management) = (process::free_port()?, process::free_port()?);
+        let (port, management) = (free_port()?, free_port()?);
         let origin = options.origin.unwrap_or_else(|| format!("http://localhost:{port}"));
         let prefix = options.relative_path.trim_end_matches('/');
         let base: Url = format!("{origin}{prefix}").parse().map_err(|e| format!("{origin}: {e}"))?;

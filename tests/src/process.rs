@@ -1,7 +1,11 @@
-//! Processes that end with the one that started them, however that ends: tests share some in a `static`, which nobody drops.
+//! Processes that end with the one that started them, however that ends: tests share some in a `static`, which nobody drops. And the
+//! ports for them.
 
 use std::io;
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rand::Rng as _;
 
 /// A child, killed with the value, or with this process.
 pub struct Process {
@@ -42,4 +46,15 @@ impl Drop for Process {
             let _ = child.wait();
         }
     }
+}
+
+/// A port that nobody listens on, below those that the system hands out by itself: a server that is restarted has to get it again.
+pub fn free_port() -> Result<u16, String> {
+    for _ in 0..100 {
+        let port = rand::thread_rng().gen_range(18_000..30_000);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err("no port is free".to_owned())
 }

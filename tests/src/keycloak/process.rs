@@ -2,11 +2,9 @@
 
 use std::fs::File;
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rand::Rng as _;
 use reqwest::Url;
 
 use crate::process::Process;
@@ -84,15 +82,4 @@ pub(super) fn java(home: &Path) -> Command {
         .arg(home.join("lib/quarkus-run.jar"))
         .arg("io.quarkus.bootstrap.runner.QuarkusEntryPoint");
     command
-}
-
-/// A port that nobody listens on, below those that the system hands out by itself: a Keycloak that is restarted has to get it again.
-pub(super) fn free_port() -> Result<u16, String> {
-    for _ in 0..100 {
-        let port = rand::thread_rng().gen_range(18_000..30_000);
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    Err("no port is free".to_owned())
 }

@@ -1,13 +1,13 @@
 //! Who issues the tokens of the tour: two stand-ins of Portcullis' own, or two real Keycloaks.
 
-use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use portcullis_tests::browser::Page;
 use portcullis_tests::envoy::{SECRETS, StartError};
 use portcullis_tests::issuer::{Client, User};
 use portcullis_tests::keycloak::{ADMINISTRATOR, NewUser, PASSWORD, totp_secret};
+use portcullis_tests::process::free_port;
 use portcullis_tests::{
     Browser, EnvoyConfig, Issuer, Keycloak, KeycloakOptions, Login, Realm, RotateOptions,
 };
@@ -317,13 +317,9 @@ async fn token(keycloak: &Keycloak, login: Login) -> String {
 
 /// A stand-in whose issuer is where it listens, so that any browser on this machine finds it.
 async fn stand_in(realm: Realm) -> Result<Issuer, StartError> {
-    let port = free_port().map_err(|e| StartError { problem: e.to_string(), log: String::new() })?;
+    let port = free_port().map_err(|problem| StartError { problem, log: String::new() })?;
     let issuer = format!("http://localhost:{port}/realms/{}", realm.name());
     Ok(Issuer::serve(realm.issued_by(&issuer), port).await)
-}
-
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 /// From now on, access tokens of the realm last so long.
