@@ -146,6 +146,26 @@ impl Realms {
         assert_eq!(self.upstream.requests(), before + 1, "{realm}");
     }
 
+    /// The token passes at every worker, so that each of them knows its key from now on.
+    pub(crate) async fn passes_everywhere(&self, realm: &str, token: &str) {
+        let before = self.connections_of_workers().await;
+        until("every worker has judged it", async || {
+            self.passes(realm, token).await;
+            let now = self.connections_of_workers().await;
+            now.iter()
+                .all(|(worker, connections)| before.iter().all(|old| old != &(worker.clone(), *connections)))
+        })
+        .await;
+    }
+
+    /// How many connections each worker has taken.
+    async fn connections_of_workers(&self) -> Vec<(String, u64)> {
+        let mut stats = self.envoy.stats_matching("listener.").await;
+        stats.retain(|(name, _)| name.contains(".worker_") && name.ends_with(".downstream_cx_total"));
+        assert!(!stats.is_empty(), "Envoy counts connections by worker");
+        stats
+    }
+
     /// The token is refused with this status, and the upstream hears nothing. Not to be used beside other requests.
     pub(crate) async fn refused(&self, realm: &str, token: &str, status: u16) {
         let before = self.upstream.requests();
